@@ -1,0 +1,219 @@
+"""Install: takes a manifest from the server, stages what differs under /.ota/, and leaves a journal for the guard."""
+
+import gc
+import hashlib
+import os
+import sys
+import time
+from binascii import hexlify
+
+from goldcrest import PROTOCOL, Refused, guard, manifest, verify
+
+D = guard.D
+_ARCHS = ("", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa", "xtensawin", "rv32imc", "rv64imc")
+
+
+def update(http, cfg, etag, told):
+    """Take the release whose manifest is the body that `http` is about to read. The board runs it after the next reset.
+
+    `told(stage)` reports progress. Raises Refused, or OSError when the flash fails; then nothing has changed.
+    """
+    _, run, floor, _ = guard.state()
+    head = receive(http, etag)
+    admit(head, cfg, int(floor))
+    if guard.read("target") != etag:  # staged files of another target
+        guard.clean("n")
+        guard.write("target", etag)
+    guard.clean("op")  # a guard that found an old copy would think the file is saved
+    os.rename(D + "m", D + "next")
+    space(*plan(head["keep"] + cfg.get("keep", [])))
+    told("downloading")
+    buf = memoryview(bytearray(512))
+    with open(D + "j") as f:
+        for line in f:
+            op, key, size, digest, path = line[:-1].split(" ", 4)
+            if op != "d" and not guard.kind(D + "n" + key):
+                gc.collect()
+                fetch(http, digest, int(size), path, buf)
+                os.rename(D + "t", D + "n" + key)
+    told("verified")
+    guard.golden()  # the running agent is confirmed, and it is its journal that the guard will read
+    os.rename(D + "j", D + "journal")
+    guard.set_state("commit", etag, floor, run)
+    told("installing")
+
+
+def receive(http, etag):
+    """Stream the manifest to flash, check it and its signature. -> its header."""
+    if http.left > 1 << 20:
+        raise Refused("endless", "manifest of %d bytes" % http.left)
+    space(http.left, 0, 0)
+    buf = memoryview(bytearray(512))
+    try:
+        with open(D + "m", "wb") as f:
+            while http.left:
+                f.write(buf[: http.readinto(buf)])
+        with open(D + "m", "rb") as f:
+            head = manifest.check(f)
+            verify.signed(f, bytes_of(head["digest"]), D + "keyring")
+        if head["digest"] != etag:
+            raise Refused("hash", "manifest")
+        return head
+    except Exception:
+        guard.remove("m")
+        raise
+
+
+def bytes_of(digest):
+    return bytes(int(digest[i : i + 2], 16) for i in range(0, 64, 2))
+
+
+def admit(head, cfg, floor):
+    """Refuse a good release that is not for this board."""
+    package = cfg.get("package")
+    if package and package != head["package"]:
+        raise Refused("package", head["package"] + ", not " + package)
+    boards = head.get("boards")
+    if boards and not {cfg.get("board", sys.platform), sys.platform} & set(boards.split(" ")):
+        raise Refused("board", "made for " + boards)
+    need = head.get("mpy")
+    if need and not runs(need, getattr(sys.implementation, "_mpy", 0)):
+        raise Refused("mpy", "needs " + need)
+    if head["agent"] > PROTOCOL:
+        raise Refused("agent", "needs %d" % head["agent"])
+    if head["counter"] < floor:
+        raise Refused("floor", "%d < %d" % (head["counter"], floor))
+    now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
+    # A clock that is not later than `created` was never set.
+    if head["created"] < now and "expires" in head and head["expires"] < now:
+        raise Refused("expired", "%d < %d" % (head["expires"], now))
+
+
+def runs(need, mpy):
+    """-> True when a board with this sys.implementation._mpy loads `6` (bytecode) or `6.3 armv7emsp` (native code)."""
+    version, _, arch = need.partition(" ")
+    version, _, sub = version.partition(".")
+    if int(version) != mpy & 255:
+        return False
+    if not sub:
+        return True
+    have = mpy >> 10
+    want = _ARCHS.index(arch) if arch in _ARCHS else -1
+    # Thumb code of a smaller core runs on a larger one (py/persistentcode.c).
+    return int(sub) == mpy >> 8 & 3 and (want == have or 4 <= want <= have <= 8)
+
+
+def plan(keep):
+    """Compare `next` with the files on the board, and write the journal. -> bytes to stage, largest old file, changed files."""
+    size = os.statvfs(guard.R)[0]
+    need = largest = n = 0
+    with open(D + "j", "w") as j:
+
+        def entry(op, key, size, digest, p):
+            nonlocal largest, n
+            n += 1
+            j.write("%s %s %d %s %s\n" % (op, key, size, digest, p))
+            if op != "a":
+                largest = max(largest, os.stat(guard.R + p)[6])
+
+        # Deletions first: a folder may become a file. Twice the same is harmless.
+        for source, prefix in (("run", ""), ("next", "-")):
+            for p in absent(source, prefix):
+                if not manifest.kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
+                    entry("d", "d%d" % n, 0, "-", p)
+        for i, (digest, length, p) in enumerate(files("next")):
+            if manifest.kept(p, keep):
+                continue
+            have = sha(guard.R + p)
+            if have == digest:
+                continue
+            staged = D + "n%d" % i
+            if sha(staged) != digest:
+                if guard.kind(staged):
+                    os.remove(staged)
+                need += -(-length // size) * size
+            entry("w" if have else "a", i, length, digest, p)
+    return need, largest, n
+
+
+def files(name):
+    """File lines of a manifest in /.ota/ -> (digest, size, path)."""
+    with open(D + name) as f:
+        for line in f:
+            if line[64:65] == " ":
+                digest, size, _, p = line[:-1].split(" ", 3)
+                yield digest, int(size), p
+
+
+def absent(name, prefix):
+    """Paths of a manifest's file lines, or with `-` its deletion lines, that the new manifest does not hold: both are sorted."""
+    if not guard.kind(D + name):
+        return
+    new = files("next")
+    at = ""
+    for p in (line[2:-1] for line in open(D + name) if line[:2] == "- ") if prefix else (e[2] for e in files(name)):
+        while at is not None and at.encode() < p.encode():
+            at = next(new, (0, 0, None))[2]
+        if p != at:
+            yield p
+
+
+def space(need, largest, n):
+    """Refuse when the staged files, one saved copy at a time and the folders' own blocks do not fit."""
+    s = os.statvfs(guard.R)
+    need += largest + (4 + n // 8) * s[0]
+    free = s[0] * s[3]
+    if need > free:
+        raise Refused("space", "needs %d, free %d" % (need, free))
+
+
+def fetch(http, digest, size, path, buf):
+    """Fetch one object to /.ota/t, inflate it and check its hash."""
+    h = hashlib.sha256()
+    done = 0
+    if size:
+        http.get("/d/v1/objects/" + digest, missing=path)
+        if http.left > size:
+            raise Refused("endless", path)
+    source = http if http.left == size else inflate(http)
+    with open(D + "t", "wb") as f:
+        while size:
+            try:
+                n = source.readinto(buf)
+            except (OSError, EOFError, ValueError):
+                n = -1  # not a zlib stream; a broken connection is Refused by now
+            if n < 1:
+                break
+            done += n
+            if done > size:
+                raise Refused("endless", path)
+            h.update(buf[:n])
+            f.write(buf[:n])
+    if hexlify(h.digest()).decode() != digest:
+        raise Refused("hash", path)
+    http.finish()
+
+
+def inflate(stream):
+    try:
+        import deflate
+
+        return deflate.DeflateIO(stream, deflate.ZLIB)
+    except ImportError:  # MicroPython < 1.21
+        import uzlib
+
+        return uzlib.DecompIO(stream, 0)
+
+
+def sha(path):
+    """-> digest of a file, empty when there is no such file."""
+    if guard.kind(path) != guard.FILE:
+        return ""
+    h = hashlib.sha256()
+    buf = memoryview(bytearray(512))
+    with open(path, "rb") as f:
+        while True:
+            n = f.readinto(buf)
+            if not n:
+                return hexlify(h.digest()).decode()
+            h.update(buf[:n])

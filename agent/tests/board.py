@@ -1,0 +1,356 @@
+"""A board for the tests: a root filesystem (littlefs in RAM on MicroPython, a folder on CPython), `machine`, and a server behind `socket`.
+
+The agent under test is the one in agent/, copied to the board as provisioning does and imported from there.
+"""
+
+import io
+import json
+import os
+import sys
+
+import signing
+from flash import Flash
+from pack import zlib_pack
+
+MICROPYTHON = sys.implementation.name == "micropython"
+HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
+AGENT = HERE + "/.."
+KEYS = HERE + "/../../vectors/keys/TEST-ONLY-"
+MOUNT = '"/flash/" if "/flash" in sys.path else "/"'  # how guard.py finds the root
+
+if MICROPYTHON:
+    import vfs
+else:
+    import importlib
+    import shutil
+    import tempfile
+
+root_a = signing.Key(KEYS + "root-a.pem")
+root_b = signing.Key(KEYS + "root-b.pem")
+release_key = signing.Key(KEYS + "release.pem")
+revoked_key = signing.Key(KEYS + "revoked.pem")
+stranger = signing.Key(KEYS + "stranger.pem")
+
+
+def _load():
+    files = {}
+    for name in os.listdir(AGENT + "/goldcrest"):
+        if name.endswith(".py"):
+            with open(AGENT + "/goldcrest/" + name, "rb") as f:
+                files["lib/goldcrest/" + name] = f.read()
+    with open(AGENT + "/boot.py", "rb") as f:
+        files["boot.py"] = f.read()
+    return files
+
+
+AGENT_FILES = _load()
+_host_path = list(sys.path)
+_host_modules = set(sys.modules)
+_host_cwd = os.getcwd()
+_open_board = None
+ROOT = "/"
+
+
+class Reset(BaseException):
+    """machine.reset() was called."""
+
+
+class Timer:
+    ONE_SHOT = 0
+    armed = None
+
+    def __init__(self, i):
+        if i != -1:
+            raise ValueError
+
+    def init(self, mode, period, callback):
+        Timer.armed = (period, callback)
+
+    def deinit(self):
+        Timer.armed = None
+
+
+class Machine:
+    Timer = Timer
+
+    was_reset = False
+
+    def reset(self):
+        Machine.was_reset = True  # boot.py lets nothing through
+        raise Reset()
+
+    def reset_cause(self):
+        return 1
+
+
+class Socket:
+    """Speaks to `server.answer(method, path, headers, body) -> response bytes`; one request per write, as the agent promises."""
+
+    def __init__(self, server):
+        self.server = server
+        self.out = io.BytesIO(b"")
+
+    def settimeout(self, s):
+        assert s
+
+    def connect(self, address):
+        self.server.connections += 1
+
+    def write(self, data):
+        head, _, body = bytes(data).partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        method, path, _ = lines[0].split(" ")
+        headers = {}
+        for line in lines[1:]:
+            k, _, v = line.partition(": ")
+            headers[k.lower()] = v
+        assert headers.get("content-length", "0") == str(len(body)), "one write per request"
+        if self.out is None:  # the server had closed
+            return len(data)
+        reply = self.server.answer(method, path, headers, body)
+        self.out = io.BytesIO(reply) if reply is not None else None
+        return len(data)
+
+    def readinto(self, b):
+        return self.out.readinto(b) if self.out else 0
+
+    def close(self):
+        self.out = None
+
+
+class SocketModule:
+    SOCK_STREAM = 1
+
+    def __init__(self, server):
+        self.server = server
+
+    def getaddrinfo(self, host, port, family, kind):
+        if self.server.down:
+            raise OSError(113)
+        return [(2, 1, 0, "", (host, port))]
+
+    def socket(self, family, kind):
+        return Socket(self.server)
+
+
+class Server:
+    """The device protocol of docs/protocol.md, as far as one board sees it; `faults` changes answers."""
+
+    def __init__(self):
+        self.objects = {}
+        self.offer = None  # (manifest bytes, digest)
+        self.keyring = None  # (bytes, version)
+        self.reports = []
+        self.requests = []
+        self.connections = 0
+        self.down = False
+        self.faults = {}  # path prefix -> function(response) -> bytes or None
+
+    def publish(self, files, keys=(release_key,), **k):
+        """-> release digest; offered to the board from now on."""
+        for data in files.values():
+            self.objects[signing.sha(data)] = data
+        self.offer = signing.manifest(files, keys, **k)
+        return self.offer[1]
+
+    def answer(self, method, path, headers, body):
+        assert headers["authorization"] == "Bearer secret" and headers["goldcrest-agent"] == "1"
+        self.requests.append((method, path))
+        reply = self._answer(method, path, headers, body)
+        for prefix, change in self.faults.items():
+            if path.startswith(prefix):
+                return change(reply)
+        return reply
+
+    def _answer(self, method, path, headers, body):
+        if path == "/d/v1/report":
+            self.reports.append(json.loads(body))
+            return response(204)
+        if path == "/d/v1/keyring":
+            return response(200, self.keyring[0]) if self.keyring else response(404, b"no keyring\n")
+        if path.startswith("/d/v1/objects/"):
+            data = self.objects.get(path[14:])
+            return response(404, b"no such object\n") if data is None else response(200, wire(data))
+        if path.startswith("/d/v1/checkin?"):
+            more = "Goldcrest-Poll: 30\r\n"
+            if self.keyring:
+                more += "Goldcrest-Keyring: %d\r\n" % self.keyring[1]
+            if not self.offer or '"%s"' % self.offer[1] in headers.get("if-none-match", ""):
+                return response(304, b"", more)
+            return response(200, self.offer[0], more + 'ETag: "%s"\r\n' % self.offer[1])
+        return response(404, b"no such route\n")
+
+    def stages(self):
+        """-> [stage or stage:reason] of the reports so far, and forget them."""
+        out = [r["stage"] + (":" + r["reason"] if "reason" in r else "") for r in self.reports]
+        self.last = self.reports[-1:]
+        self.reports = []
+        return out
+
+
+def response(status, body=b"", more=""):
+    head = "HTTP/1.1 %d X\r\nContent-Length: %d\r\n%s\r\n" % (status, len(body), more)
+    return head.encode() + body
+
+
+def wire(data):
+    """Wire form of an object: zlib with a window of 1 KiB when that is shorter."""
+    packed = zlib_pack(data)
+    return packed if len(packed) < len(data) else data
+
+
+class Board:
+    """A provisioned board: boot.py, the agent in /lib/goldcrest, settings and keyring."""
+
+    def __init__(self, files=None, agent=None, image=None, blocks=96, **settings):
+        global _open_board, ROOT
+        close()
+        self.server = Server()
+        self.flash = None
+        if MICROPYTHON:
+            self.flash = Flash(image, blocks)
+            if image is None:
+                vfs.VfsLfs2.mkfs(self.flash)
+            self.mount()
+            ROOT = "/"
+        else:
+            ROOT = tempfile.mkdtemp() + "/"
+            os.chdir(ROOT)
+        _open_board = self
+        self.install_fakes()
+        if image is not None:
+            return
+        cfg = {"server": "http://board.test:80", "token": "secret"}
+        cfg.update(settings)
+        for p, data in (AGENT_FILES if agent is None else agent).items():
+            self.put(p, self.host(p, data))
+        self.put("goldcrest.json", json.dumps(cfg).encode())
+        self.put(".ota/keyring", signing.keyring([root_a], [release_key], [revoked_key]))
+        for p, data in (files or {}).items():
+            self.put(p, data)
+
+    def host(self, path, data):
+        # On CPython the board's root is a folder.
+        if MICROPYTHON or not path.endswith("guard.py"):
+            return data
+        assert MOUNT.encode() in data
+        return data.replace(MOUNT.encode(), repr(ROOT).encode())
+
+    def mount(self):
+        try:
+            vfs.umount("/")
+        except OSError:
+            pass
+        vfs.mount(vfs.VfsLfs2(self.flash, progsize=32, readsize=32), "/")
+        os.chdir("/")
+
+    def install_fakes(self):
+        sys.path[:] = ["", ".frozen", ROOT + "lib"] + ([] if MICROPYTHON else _host_path)
+        sys.modules["machine"] = Machine()
+        sys.modules["socket"] = SocketModule(self.server)
+        Timer.armed = None
+
+    def put(self, path, data):
+        at = path.find("/")
+        while at > 0:
+            try:
+                os.mkdir(ROOT + path[:at])
+            except OSError:
+                pass
+            at = path.find("/", at + 1)
+        with open(ROOT + path, "wb") as f:
+            f.write(data)
+
+    def get(self, path):
+        """-> content, or None when there is no such file."""
+        try:
+            with open(ROOT + path, "rb") as f:
+                return f.read()
+        except OSError:
+            return None
+
+    def snapshot(self, skip=(".ota",)):
+        """-> path -> content of every file outside of /.ota/; folders that are empty as `path/`."""
+        out = {}
+
+        def walk(p):
+            names = os.listdir(ROOT + p)
+            if not names:
+                out[p] = b""
+            for name in names:
+                if p + name in skip:
+                    continue
+                if os.stat(ROOT + p + name)[0] & 0x4000:
+                    walk(p + name + "/")
+                else:
+                    out[p + name] = self.get(p + name)
+
+        walk("")
+        return out
+
+    def work_files(self):
+        """-> names in /.ota/ that an update must not leave behind."""
+        return sorted(n for n in os.listdir(ROOT + ".ota") if n[0] in "nopjt")
+
+    def fresh(self):
+        """Forget every module that came from the board."""
+        for name in list(sys.modules):
+            if name not in _host_modules and (name.split(".")[0] in ("goldcrest", "guard", "boot_user", "_goldcrest") or name.startswith("app")):
+                del sys.modules[name]
+        if not MICROPYTHON:
+            importlib.invalidate_caches()
+
+    def boot(self):
+        """Run boot.py and main.py like the firmware. -> "reset", "exit", "repl" (main.py ended, or raised) and the exception."""
+        self.fresh()
+        self.install_fakes()
+        os.chdir(ROOT)
+        Machine.was_reset = False
+        try:
+            self._run("boot.py")
+            if Machine.was_reset:
+                return "reset", None
+            if self.get("main.py") is None:
+                return "repl", None
+            self._run("main.py")
+            return "repl", None
+        except Reset:
+            return "reset", None
+        except SystemExit:
+            return "exit", None
+        except Exception as e:
+            return "repl", e
+
+    def _run(self, name):
+        exec(compile(self.get(name).decode(), name, "exec"), {"__name__": "__main__"})
+
+    def agent(self, name=""):
+        """Import a module of the agent from the board."""
+        full = "goldcrest." + name if name else "goldcrest"
+        __import__(full)
+        return sys.modules[full]
+
+    def check(self):
+        """goldcrest.check() -> "reset" or its result."""
+        try:
+            return self.agent().check()
+        except Reset:
+            return "reset"
+
+
+def close():
+    """Give the host back what a board took."""
+    global _open_board
+    if not _open_board:
+        return
+    _open_board.fresh()
+    for name in ("machine", "socket"):
+        sys.modules.pop(name, None)
+    sys.path[:] = _host_path
+    if MICROPYTHON:
+        vfs.umount("/")
+        vfs.mount(vfs.VfsPosix(), "/")
+    os.chdir(_host_cwd)
+    if not MICROPYTHON:
+        shutil.rmtree(ROOT)
+    _open_board = None

@@ -1,0 +1,55 @@
+"""What the agent uses of MicroPython and CPython lacks: ticks, print_exception, gc.mem_free, deflate."""
+
+import gc
+import sys
+import time
+
+if sys.implementation.name != "micropython":
+    import traceback
+    import zlib
+
+    sys.dont_write_bytecode = True
+    time.ticks_ms = lambda: int(time.monotonic() * 1000) & 0x3FFFFFFF
+    time.ticks_add = lambda a, b: (a + b) & 0x3FFFFFFF
+    time.ticks_diff = lambda a, b: ((a - b + 0x20000000) & 0x3FFFFFFF) - 0x20000000
+    gc.mem_free = lambda: 100000
+
+    class _Text:
+        """A text file over a stream that takes bytes, as MicroPython's print_exception writes."""
+
+        def __init__(self, stream):
+            self.write = lambda s: stream.write(s.encode())
+
+    def _print_exception(e, file=None):
+        traceback.print_exception(e, file=_Text(file) if file else sys.stdout)
+
+    sys.print_exception = _print_exception
+
+    class _DeflateIO:
+        """deflate.DeflateIO for zlib streams: reads its source byte by byte, as MicroPython does."""
+
+        def __init__(self, stream, form):
+            self.stream = stream
+            self.z = zlib.decompressobj()
+            self.one = bytearray(1)
+
+        def readinto(self, b):
+            got = b""
+            while len(got) < len(b) and not self.z.eof:
+                more = self.z.unconsumed_tail
+                if not more:
+                    if not self.stream.readinto(self.one):
+                        raise EOFError
+                    more = bytes(self.one)
+                try:
+                    got += self.z.decompress(more, len(b) - len(got))
+                except zlib.error:
+                    raise OSError(22)
+            b[: len(got)] = got
+            return len(got)
+
+    class _Deflate:
+        ZLIB = 2
+        DeflateIO = _DeflateIO
+
+    sys.modules["deflate"] = _Deflate
