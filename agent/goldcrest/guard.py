@@ -324,7 +324,7 @@ class Trial(io.IOBase):
             text = self.ring[i:] + self.ring[:i] if self.n > len(self.ring) else self.ring[:i]
             if self.crashed and why == "not-confirmed":
                 why = "crash"
-            write("trace", why + "\n" + bytes(text).decode())
+            write("trace", why + "\n" + bytes(text).decode().split("\nMicroPython v")[0])  # without the banner of the REPL
         except Exception:
             pass  # the reset matters more
 

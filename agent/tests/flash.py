@@ -10,11 +10,21 @@ class PowerCut(Exception):
 
 _CUT = PowerCut()  # made before: files that are closed after the cut must not allocate
 _FF = memoryview(b"\xff" * 4096)
+_ram = None  # one buffer for every flash of a run: the heap has no room for fragments of this size
+
+
+def _blank(blocks):
+    global _ram
+    if _ram is None or len(_ram) != blocks * 4096:
+        _ram = bytearray(blocks * 4096)
+    for i in range(blocks):
+        _ram[i * 4096 : i * 4096 + 4096] = _FF
+    return _ram
 
 
 class Flash:
     def __init__(self, data=None, blocks=64):
-        self.data = bytearray(data) if data is not None else bytearray(b"\xff" * (blocks * 4096))
+        self.data = data if data is not None else _blank(blocks)
         self.blocks = len(self.data) // 4096
         self.ops = self.erases = 0
         self.cut = -1
