@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE64, HEXLOWER};
+use ring::error::Unspecified;
 use ring::rand::SystemRandom;
 use ring::rsa;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -35,7 +36,10 @@ impl SigningKey {
             return Err(KeyError("the public exponent is not 65537".to_owned()));
         }
         let public = PublicKey::from_modulus(components.n).map_err(|refused| KeyError(refused.detail))?;
-        Ok(Self { pair, public })
+        let key = Self { pair, public };
+        // A damaged private part shows only when it is used: ring checks each signature before it gives it away.
+        key.try_sign(b"").map_err(|_| KeyError("the private part does not fit the public one".to_owned()))?;
+        Ok(key)
     }
 
     /// The public half.
@@ -46,14 +50,16 @@ impl SigningKey {
     /// Signs the bytes. The same bytes give the same signature.
     ///
     /// # Panics
-    /// Never: a key that was read has the size its signature needs.
+    /// Never: a key that was read has signed once.
     pub fn sign(&self, message: &[u8]) -> Signature {
+        self.try_sign(message).expect("the key signed when it was read")
+    }
+
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, Unspecified> {
         let mut bytes = vec![0; self.pair.public().modulus_len()];
-        // PKCS #1 v1.5 uses no randomness; ring's signature asks for a source all the same.
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut bytes)
-            .expect("the buffer has the length of the modulus");
-        Signature { key_id: self.public.id(), bytes }
+        // PKCS #1 v1.5 uses no randomness; ring asks for a source all the same.
+        self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut bytes)?;
+        Ok(Signature { key_id: self.public.id(), bytes })
     }
 }
 

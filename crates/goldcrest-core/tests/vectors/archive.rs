@@ -54,9 +54,9 @@ pub(crate) fn generate() -> Files {
     add("object-twice", "format", &[head, one, one, two, zeros].concat());
     add("padding-not-zero", "format", &edited(&good, first_at + first_len - 1, b"!"));
 
-    let header = |edits: &[(usize, &[u8])]| {
+    let header = |at: usize, bytes: &[u8]| {
         let mut entry = good[first_at..first_at + BLOCK].to_vec();
-        edits.iter().for_each(|(at, bytes)| entry[*at..at + bytes.len()].copy_from_slice(bytes));
+        entry[at..at + bytes.len()].copy_from_slice(bytes);
         checksummed(entry)
     };
     let with_header = |entry: &[u8]| [head, entry, &body[BLOCK..], zeros].concat();
@@ -75,9 +75,9 @@ pub(crate) fn generate() -> Files {
         ("prefix-is-set", 345, b"app"),
         ("size-is-malformed", 124, b"0000000000x"),
     ] {
-        add(name, "format", &with_header(&header(&[(at, bytes)])));
+        add(name, "format", &with_header(&header(at, bytes)));
     }
-    add("size-beyond-the-end", "truncated", &with_header(&header(&[(124, b"00000777777")])));
+    add("size-beyond-the-end", "truncated", &with_header(&header(124, b"00000777777")));
     files.insert("cases.txt".to_owned(), lines.into_bytes());
     files
 }

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p goldcrest-core --test vectors` writes them anew: see `vectors/README.md`.
 
+#![expect(clippy::unwrap_used, clippy::format_push_string, clippy::format_collect, reason = "a test's own helpers")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
