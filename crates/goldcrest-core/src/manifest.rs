@@ -19,7 +19,7 @@ pub use admit::{BoardContext, admit};
 
 /// Most bytes of a manifest with its signatures.
 pub const MAX_MANIFEST: usize = 1 << 20;
-/// Most files of a release.
+/// Most files of a release, and most deletions.
 pub const MAX_FILES: usize = 4096;
 /// Most plain bytes of one file.
 pub const MAX_FILE_SIZE: u64 = 16 << 20;

@@ -2,7 +2,6 @@
 
 use super::{FileEntry, MAX_FILES, Manifest};
 use crate::line::parse_number;
-use crate::path::DevicePath;
 use crate::refusal::{Refusal, Refused};
 
 /// Every header key in its place. A key between `created` and `files` that is not here is of a newer packer and skipped.
@@ -70,14 +69,12 @@ fn read_paths(mut lines: Lines<'_>, (mut manifest, count): (Manifest, usize)) ->
         let at_line = |refused: Refused| refused.refusal.because(format!("line {number}: {}", refused.detail));
         if manifest.files.len() < count {
             let file = parse_file(line).map_err(at_line)?;
-            check_ascending(manifest.files.last().map(|last| &last.path), &file.path).map_err(at_line)?;
             manifest.files.push(file);
         } else {
             let path = line.strip_prefix("- ").ok_or_else(|| {
                 at_line(Refusal::Format.because(format!("expected a deletion line after {count} file lines")))
             })?;
             let path = path.parse().map_err(at_line)?;
-            check_ascending(manifest.deletions.last(), &path).map_err(at_line)?;
             manifest.deletions.push(path);
         }
         lines.advance();
@@ -101,15 +98,6 @@ fn parse_file(line: &str) -> Result<FileEntry, Refused> {
         return Err(Refusal::Format.because(format!("flags {flags:?} are not defined: only - is")));
     }
     Ok(FileEntry { digest, size, path: path.parse()? })
-}
-
-/// Strictly ascending by bytes, so that a streaming reader sees a duplicate.
-fn check_ascending(last: Option<&DevicePath>, path: &DevicePath) -> Result<(), Refused> {
-    match last.map(|last| last.cmp(path)) {
-        None | Some(std::cmp::Ordering::Less) => Ok(()),
-        Some(std::cmp::Ordering::Equal) => Err(Refusal::Duplicate.because(format!("{path} is there twice"))),
-        Some(std::cmp::Ordering::Greater) => Err(Refusal::Format.because(format!("{path} is out of order"))),
-    }
 }
 
 fn parse_agent(value: &str) -> Result<u32, Refused> {

@@ -47,6 +47,9 @@ fn check_sizes(manifest: &Manifest) -> Result<(), Refused> {
     if manifest.files.len() > MAX_FILES {
         return Err(Refusal::Format.because(format!("{} files: {MAX_FILES} are allowed", manifest.files.len())));
     }
+    if manifest.deletions.len() > MAX_FILES {
+        return Err(Refusal::Format.because(format!("{} deletions: {MAX_FILES} are allowed", manifest.deletions.len())));
+    }
     let mut sizes = BTreeMap::new();
     let mut total: u64 = 0;
     for file in &manifest.files {

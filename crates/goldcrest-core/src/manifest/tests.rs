@@ -106,6 +106,9 @@ fn limits_hold_at_their_edge() {
     let many = |count: usize| (0..count).map(|n| file(&format!("f{n:04}"), b"")).collect::<Vec<_>>();
     assert_eq!(verdict(|m| m.files = many(MAX_FILES)), "ok");
     assert_eq!(verdict(|m| m.files = many(MAX_FILES + 1)), "format");
+    let gone = |count: usize| (0..count).map(|n| format!("old/{n:04}").parse().unwrap()).collect::<Vec<_>>();
+    assert_eq!(verdict(|m| m.deletions = gone(MAX_FILES)), "ok");
+    assert_eq!(verdict(|m| m.deletions = gone(MAX_FILES + 1)), "format");
     assert_eq!(verdict(|m| m.files[0].size = MAX_FILE_SIZE), "ok");
     assert_eq!(verdict(|m| m.files[0].size = MAX_FILE_SIZE + 1), "format");
     let key = SigningKey::from_pem(PEM).unwrap();

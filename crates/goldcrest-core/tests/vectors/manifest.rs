@@ -132,6 +132,8 @@ fn add_verdicts(out: &mut Output) {
     out.board("expires-now", "ok", TEXT, "kitchen-sensor - esp32 11014 1794000000 1 1826536000");
     let long_ago = with(TEXT, "created 1795000000", "created 1826000000");
     out.board("clock-never-set", "ok", &long_ago, "kitchen-sensor - esp32 11014 1794000000 1 946684800");
+    let past = with(TEXT, "expires 1826536000", "expires 1700000000");
+    out.board("clock-older-than-release", "ok", &past, "kitchen-sensor - esp32 11014 1794000000 1 1750000000");
     out.board("without-clock", "ok", TEXT, "kitchen-sensor - esp32 11014 1794000000 1 -");
 }
 
@@ -213,6 +215,7 @@ fn add_path_defects(out: &mut Output) {
 
 fn add_byte_defects(out: &mut Output) {
     out.text("carriage-returns", "format", &TEXT.replace('\n', "\r\n"));
+    out.server("carriage-return-in-unknown-header", "format", "files 2", "x-later 1\r\nfiles 2");
     out.text("byte-order-mark", "format", &format!("\u{feff}{TEXT}"));
     let line = |len: usize| format!("x-later {}\nfiles 2", "y".repeat(len - "x-later ".len()));
     out.replaced("line-longest", "ok", "files 2", &line(1024));
