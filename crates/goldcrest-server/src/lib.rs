@@ -1,1 +1,158 @@
-//! Placeholder while the skeleton compiles.
+//! The Goldcrest server: device API, management API, store and rollouts in one process over one data folder.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use goldcrest_server::{Server, Settings};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let server = Server::bind(Settings::new("goldcrest-data".into(), "127.0.0.1:8700".parse()?)).await?;
+//! let shutdown = CancellationToken::new();
+//! server.run(shutdown).await
+//! # }
+//! ```
+
+mod blobs;
+pub mod clock;
+mod data_folder;
+mod failure;
+mod heartbeat;
+mod listener;
+mod manage;
+mod native;
+mod request;
+mod request_log;
+mod rollout;
+mod router;
+mod store;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::data_folder::DataLock;
+use crate::heartbeat::Heartbeats;
+use crate::store::Store;
+
+/// Seconds between two check-ins of a board, unless the settings say otherwise.
+pub const DEFAULT_POLL_S: u32 = 60;
+/// Uploads that are checked at the same time: each holds its archive (at most 80 MiB) in memory.
+const CONCURRENT_UPLOADS: usize = 2;
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the database and the objects; made when it is missing. Only one server may use it.
+    pub data: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Seconds between two check-ins of a board (`Goldcrest-Poll`).
+    pub poll_s: u32,
+    /// Bytes at which the database stops to grow; none: the disk's size.
+    pub max_database_bytes: Option<u64>,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// A server with defaults over this folder at this address.
+    pub fn new(data: PathBuf, listen: SocketAddr) -> Self {
+        Self { data, listen, poll_s: DEFAULT_POLL_S, max_database_bytes: None, clock: Clock::system() }
+    }
+}
+
+/// A server that listens and does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    new_admin_token: Option<String>,
+    /// Held until the server is gone.
+    _lock: DataLock,
+}
+
+impl Server {
+    /// Opens the data folder (made with an admin token when it is new) and the port.
+    ///
+    /// # Errors
+    /// When another server has the folder, the folder or database cannot be used, or the address is taken.
+    pub async fn bind(settings: Settings) -> anyhow::Result<Self> {
+        let lock = data_folder::open(&settings.data)?;
+        let blobs = Blobs::open(&settings.data)?;
+        let store = Store::open(&settings.data.join("goldcrest.db"), settings.max_database_bytes).await?;
+        let new_admin_token = data_folder::ensure_admin(&settings.data, &store, settings.clock.now_ms()).await?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}: is another server running there?", settings.listen))?;
+        let local_addr = listener.local_addr().context("cannot read the address")?;
+        let app = Arc::new(App {
+            store,
+            blobs,
+            clock: settings.clock,
+            heartbeats: Heartbeats::default(),
+            poll_s: settings.poll_s,
+            uploads: Semaphore::new(CONCURRENT_UPLOADS),
+        });
+        Ok(Self { app, listener, local_addr, new_admin_token, _lock: lock })
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The admin token when this start made it: to be shown once. It is also in `DATA/admin.token`.
+    pub fn new_admin_token(&self) -> Option<&str> {
+        self.new_admin_token.as_deref()
+    }
+
+    /// Serves until `shutdown`, lets open requests end (at most 10 s), then writes what is left and closes the database.
+    ///
+    /// # Errors
+    /// None at present; a failed job is logged and tried again.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let stop_jobs = CancellationToken::new();
+        let jobs = TaskTracker::new();
+        let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
+        jobs.spawn(async move { app.heartbeats.run(&app.store, stop).await });
+        let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
+        jobs.spawn(async move { rollout::heal(&app, stop).await });
+        jobs.close();
+        tracing::info!(listen = %self.local_addr, "serving");
+        listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown).await;
+        // Requests are done: the last heartbeats are in memory now.
+        stop_jobs.cancel();
+        jobs.wait().await;
+        self.app.store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// [`Server::bind`] and [`Server::run`] in one.
+///
+/// # Errors
+/// As [`Server::bind`].
+pub async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    Server::bind(settings).await?.run(shutdown).await
+}
+
+/// What every request can reach.
+#[derive(Debug)]
+struct App {
+    store: Store,
+    blobs: Blobs,
+    clock: Clock,
+    heartbeats: Heartbeats,
+    poll_s: u32,
+    uploads: Semaphore,
+}

@@ -1,0 +1,154 @@
+//! The accept loop: HTTP/1.1 as small and old clients need it, with a limit on everything a stranger can hold open.
+//!
+//! Title-case header names (some boards compare bytes), half-close tolerated (some boards shut down their sending side after the
+//! request), heads of at most 8 KiB within 10 s, and connections that neither send nor take a byte for a minute are dropped.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Most open connections; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 4096;
+/// Most bytes of a request head.
+const MAX_HEAD: usize = 8 << 10;
+/// Longest time for a request head, also the longest idle time of a connection that is kept alive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without any progress for one to two of these is dropped.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long open requests may take when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after a failed accept: without it, a process out of file descriptors would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `router` until `shutdown`, then lets open requests end for at most 10 s.
+pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                let (router, watcher) = (router.clone(), graceful.watcher());
+                tokio::spawn(async move {
+                    serve_connection(stream, router, watcher).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests still open after {} s were cut", DRAIN_TIMEOUT.as_secs());
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, slot))
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
+    let progress = Arc::new(AtomicU64::new(0));
+    let io = TokioIo::new(Watched { stream, progress: Arc::clone(&progress) });
+    let mut http = http1::Builder::new();
+    http.title_case_headers(true)
+        .half_close(true)
+        .max_header_size(MAX_HEAD)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let mut connection = pin!(watcher.watch(http.serve_connection(io, TowerToHyperService::new(router))));
+    let mut seen = 0;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = %error, "connection ended early");
+                }
+                return;
+            }
+            () = tokio::time::sleep(STALL_TIMEOUT) => {
+                let now = progress.load(Ordering::Relaxed);
+                if now == seen {
+                    tracing::debug!("stalled connection dropped");
+                    return;
+                }
+                seen = now;
+            }
+        }
+    }
+}
+
+/// A socket that counts its successful reads and writes.
+struct Watched {
+    stream: TcpStream,
+    progress: Arc<AtomicU64>,
+}
+
+impl Watched {
+    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
+        if result.is_ready() {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.note(result)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,124 @@
+//! `GET /d/v1/objects/<digest>`: the wire form of an object, whole or in part, straight from its file.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use anyhow::Context as _;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use goldcrest_core::Digest;
+use hyper::body::{Frame, SizeHint};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
+
+use super::range::{Part, part_of};
+use crate::App;
+use crate::failure::{DeviceFailure, Failure, not_found};
+use crate::request::device_of;
+use crate::request_log::ForDevice;
+
+/// Bytes read from the file at a time.
+const PIECE: usize = 64 << 10;
+/// An object never changes.
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+pub(crate) async fn get_object(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, DeviceFailure> {
+    let device = device_of(&app, &headers).await?;
+    app.heartbeats.beat(device.device_id, app.clock.now_ms());
+    let digest: Digest = name.parse().map_err(|_| not_found("object", "of that name"))?;
+    let object = app.store.object(device.project_id, &name).await?.ok_or_else(|| not_found("object", digest))?;
+    let etag = format!("\"{digest}\"");
+    let mut response = if is_known(&headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        send(&app, &headers, &digest, &etag, u64::try_from(object.wire_size).unwrap_or(0)).await?
+    };
+    let found = response.headers_mut();
+    found.insert(header::ETAG, HeaderValue::from_str(&etag).context("a digest is a header value")?);
+    found.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
+    found.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response.extensions_mut().insert(ForDevice(device.name));
+    Ok(response)
+}
+
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let tags = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    tags.is_some_and(|tags| {
+        tags.split(',').any(|tag| matches!(tag.trim().trim_start_matches("W/"), tag if tag == etag || tag == "*"))
+    })
+}
+
+async fn send(app: &App, headers: &HeaderMap, digest: &Digest, etag: &str, size: u64) -> Result<Response, Failure> {
+    let (first, length, status) = match part_of(headers, etag, size) {
+        Part::Whole => (0, size, StatusCode::OK),
+        Part::Bytes { first, last } => (first, last - first + 1, StatusCode::PARTIAL_CONTENT),
+        Part::Unsatisfiable => {
+            let range = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, range).into_response());
+        }
+    };
+    let opened = app.blobs.read(digest).with_context(|| format!("cannot open object {digest}"))?;
+    let (file, on_disk) = opened.with_context(|| format!("the file of object {digest} is gone"))?;
+    if on_disk != size {
+        return Err(anyhow::anyhow!("the file of object {digest} has {on_disk} bytes of {size}").into());
+    }
+    let mut file = File::from_std(file);
+    if first > 0 {
+        file.seek(io::SeekFrom::Start(first)).await.with_context(|| format!("cannot read object {digest}"))?;
+    }
+    let body = FilePart { file, left: length, piece: vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))] };
+    let mut response = (status, Body::new(body)).into_response();
+    let found = response.headers_mut();
+    found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    found.insert(header::CONTENT_LENGTH, length.into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let range = format!("bytes {first}-{}/{size}", first + length - 1);
+        found.insert(header::CONTENT_RANGE, HeaderValue::from_str(&range).context("numbers are a header value")?);
+    }
+    Ok(response)
+}
+
+/// The next `left` bytes of a file as a body of known length.
+struct FilePart {
+    file: File,
+    left: u64,
+    piece: Vec<u8>,
+}
+
+impl hyper::body::Body for FilePart {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let want = this.piece.len().min(usize::try_from(this.left).unwrap_or(PIECE));
+        let mut buffer = ReadBuf::new(&mut this.piece[..want]);
+        ready!(Pin::new(&mut this.file).poll_read(cx, &mut buffer))?;
+        let filled = buffer.filled();
+        if filled.is_empty() {
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        this.left -= filled.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(filled)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /d/v1/report`: a board tells how far it is, what went wrong, or what it is.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use goldcrest_core::deployment::Signal;
+use goldcrest_core::message::{MAX_FACTS, MAX_REPORT, Report, ReportStage};
+use serde_json::{Map, Value};
+
+use crate::App;
+use crate::failure::{DeviceFailure, Failure};
+use crate::request::{device_of, read_body};
+use crate::request_log::ForDevice;
+use crate::rollout::advance::settle;
+use crate::rollout::{Touched, track};
+use crate::store::{NewEvent, Outcome, TrackedDevice, Writing};
+
+pub(crate) async fn take_report(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, DeviceFailure> {
+    let device = device_of(&app, &headers).await?;
+    let body = read_body(&headers, body, MAX_REPORT).await?;
+    let report = Report::parse(&body).map_err(|refused| Failure::Invalid(refused.detail))?;
+    let now_ms = app.clock.now_ms();
+    app.heartbeats.beat(device.device_id, now_ms);
+    let mut writing = app.store.begin().await?;
+    let touched = apply(&mut writing, device.device_id, &report, now_ms).await?;
+    settle(&mut writing, touched, now_ms).await?;
+    writing.commit().await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.extensions_mut().insert(ForDevice(device.name));
+    Ok(response)
+}
+
+async fn apply(writing: &mut Writing, device_id: i64, report: &Report, now_ms: i64) -> anyhow::Result<Touched> {
+    let mut device = writing.tracked(device_id).await?;
+    let digest = report.release.map(|digest| digest.to_string());
+    let release = match &digest {
+        Some(digest) => writing.release_by_digest(device.package_id, digest).await?,
+        None => None,
+    };
+    let event = NewEvent {
+        stage: report.stage.as_str(),
+        version: release.as_ref().map(|release| release.version.as_str()),
+        reason: report.reason.as_deref(),
+        detail: report.detail.as_deref(),
+        trace: report.trace.as_deref(),
+    };
+    writing.add_event(device_id, &event, now_ms).await?;
+    learn_facts(&mut device, report)?;
+    let mut touched = Touched::new();
+    let outcome = Outcome { reason: report.reason.clone(), detail: report.detail.clone(), trace: report.trace.clone() };
+    let active = match device.deployment_id {
+        Some(id) => Some(writing.active_deployment(id).await?),
+        None => None,
+    };
+    match active {
+        Some(active) if Some(&active.digest) == digest.as_ref() => {
+            if report.stage == ReportStage::Trial {
+                device.running.clone_from(&digest);
+                device.run_state = Some("trial".into());
+            }
+            let signal = Signal::Reported(report.stage);
+            track::apply(writing, &mut device, &active, &signal, &outcome, &mut touched, now_ms).await?;
+        }
+        _ => {
+            let is_failure = matches!(report.stage, ReportStage::Failed | ReportStage::RolledBack);
+            if let Some(release) = release.filter(|_| is_failure) {
+                writing.explain_ended(device_id, release.id, &outcome).await?;
+            }
+        }
+    }
+    track::save(writing, &device).await?;
+    Ok(touched)
+}
+
+/// New facts replace old ones of the same name; the oldest go when there are too many.
+fn learn_facts(device: &mut TrackedDevice, report: &Report) -> anyhow::Result<()> {
+    if report.facts.is_empty() {
+        return Ok(());
+    }
+    let known: Map<String, Value> = serde_json::from_str(&device.facts)?;
+    let mut facts: Map<String, Value> = report.facts.clone().into_iter().collect();
+    for (name, value) in known {
+        if facts.len() < MAX_FACTS && !facts.contains_key(&name) {
+            facts.insert(name, value);
+        }
+    }
+    device.facts = serde_json::to_string(&facts)?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The one table of routes, grouped by caller.
+
+use std::sync::Arc;
+
+use axum::routing::{delete, get, post, put};
+use axum::{Router, middleware};
+
+use crate::failure::{ApiFailure, DeviceFailure, Failure};
+use crate::manage::{
+    channels, deployments, devices, events, health, keyring, packages, releases, rollouts, tokens, uploads,
+};
+use crate::request_log::log_request;
+use crate::{App, native};
+
+/// Every route of the server.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let boards = Router::new()
+        .route("/d/v1/checkin", get(native::check_in::check_in))
+        .route("/d/v1/keyring", get(native::keyring::get_keyring))
+        .route("/d/v1/objects/{digest}", get(native::objects::get_object))
+        .route("/d/v1/report", post(native::report::take_report))
+        .method_not_allowed_fallback(no_such_method_for_boards);
+
+    let people = Router::new()
+        .route("/api/v1/whoami", get(tokens::whoami))
+        .route("/api/v1/keyring", get(keyring::get_keyring).put(keyring::put_keyring))
+        .route("/api/v1/packages", get(packages::list_packages))
+        .route("/api/v1/releases", get(releases::list_releases).post(uploads::upload_release))
+        .route("/api/v1/releases/{package}/{version}", get(releases::get_release))
+        .route("/api/v1/releases/{package}/{version}/archive", get(releases::get_archive))
+        .route("/api/v1/channels", get(channels::list_channels))
+        .route("/api/v1/channels/{package}/{name}", put(channels::put_channel))
+        .route("/api/v1/devices", get(devices::list_devices).post(devices::create_device))
+        .route(
+            "/api/v1/devices/{name}",
+            get(devices::get_device).patch(devices::change_device).delete(devices::delete_device),
+        )
+        .route("/api/v1/devices/{name}/token", post(devices::replace_token))
+        .route("/api/v1/devices/{name}/events", get(events::list_events))
+        .route("/api/v1/rollouts", get(rollouts::list_rollouts).post(rollouts::create_rollout))
+        .route("/api/v1/rollouts/{id}", get(rollouts::get_rollout))
+        .route("/api/v1/rollouts/{id}/halt", post(rollouts::halt_rollout))
+        .route("/api/v1/rollouts/{id}/resume", post(rollouts::resume_rollout))
+        .route("/api/v1/deployments", get(deployments::list_deployments))
+        .route("/api/v1/tokens", get(tokens::list_tokens).post(tokens::create_token))
+        .route("/api/v1/tokens/{name}", delete(tokens::delete_token))
+        .method_not_allowed_fallback(no_such_method);
+
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .merge(boards)
+        .merge(people)
+        .fallback(no_such_address)
+        .layer(middleware::from_fn(log_request))
+        .with_state(app)
+}
+
+async fn no_such_address() -> ApiFailure {
+    Failure::NotFound("no such address: docs/api.md lists them".into()).into()
+}
+
+async fn no_such_method() -> ApiFailure {
+    Failure::MethodNotAllowed.into()
+}
+
+async fn no_such_method_for_boards() -> DeviceFailure {
+    Failure::MethodNotAllowed.into()
+}
