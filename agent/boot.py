@@ -35,7 +35,7 @@ def _guard():
                 from goldcrest import guard
             guard.boot()
             return
-        except BaseException as e:
+        except (Exception, SystemExit, KeyboardInterrupt) as e:
             sys.print_exception(e)
 
 
@@ -55,9 +55,6 @@ def _user():
         return
 
 
-try:
-    _guard()
-    _user()
-except BaseException as e:
-    sys.print_exception(e)
+_guard()
+_user()
 del _guard, _user

@@ -19,31 +19,35 @@ FOLDER = 0x4000
 def boot():
     """Called by boot.py when the state is not `ok`."""
     name = state()[0]
+    if name == "back":
+        return rollback()
+    if name not in ("commit", "trial"):
+        return
+    try:
+        tries = int(read("tries") or 0) + 1
+        with open(D + "tries", "w") as f:
+            f.write(str(tries))
+    except (OSError, ValueError):
+        tries = BOOTS + 1  # what can't be counted could last for ever
+    if tries > BOOTS:
+        if name == "commit":
+            write("trace", "flash\ncould not be put in place")
+        return rollback()
     if name == "commit":
         try:
             apply()
         except Exception as e:
-            # Power loss does not come here; a full or failing flash does, or a foreign file in the way.
-            write("trace", "flash\n%r\n" % e)
-            return rollback()
-    elif name == "back":
-        return rollback()
-    elif name != "trial":
-        return
-    try:
-        tries = int(read("tries") or 0) + 1
-        write("tries", str(tries))
-    except (OSError, ValueError):
-        tries = BOOTS + 1  # a trial that can't be counted could last for ever
-    if tries > BOOTS:
-        return rollback()
+            # A full or failing flash, or a foreign file in the way. Nothing more is written now: littlefs keeps a stale pointer
+            # after a rename that failed. The next boots try again, then roll back.
+            sys.print_exception(e)
+            reset()
     trial = Trial(tries)
     try:
         _try_agent()
     except BaseException as e:
         trial.save("agent", e)
         rollback()
-        trial.reset()
+        reset()
     trial.why = "not-confirmed"
 
 
@@ -64,6 +68,12 @@ def forget():
             del sys.modules[n]
 
 
+def reset():
+    import machine
+
+    machine.reset()
+
+
 def state():
     """-> [name, release digest or -, floor, digest before it or -]. No state: `ok`, without a release."""
     s = read("state").split(" ")
@@ -77,24 +87,23 @@ def set_state(*s):
 def apply():
     """Put the staged files in place. May be cut and called again: a staged file that is gone is in place."""
     _, new, floor, old = state()
-    for op, p, n, o in entries("dwa"):
-        if op == "d":
-            if kind(p) == FILE:
-                if not kind(o):
-                    copy(p, o)
-                os.remove(p)
+    with open(D + "journal") as f:
+        for op, p, n, o in entries(f, "dwa"):
+            if op == "d":
+                if kind(p) == FILE:
+                    if not kind(o):
+                        copy(p, o)
+                    os.remove(p)
                 prune(p)
-        elif kind(n):
-            if op == "w" and kind(p) and not kind(o):
-                copy(p, o)
-            parents(p)
-            os.rename(n, p)
+            elif kind(n):
+                if op == "w" and kind(p) and not kind(o):
+                    copy(p, o)
+                parents(p)
+                os.rename(n, p)
     if kind(D + "next"):
         if kind(D + "run"):
             os.rename(D + "run", D + "prev")
         os.rename(D + "next", D + "run")
-    remove("tries")
-    remove("trace")
     set_state("trial", new, floor, old)
 
 
@@ -103,14 +112,16 @@ def rollback():
     name, new, floor, old = state()
     if name != "back":
         set_state("back", new, floor, old)
-    for _, p, n, o in entries("a"):  # first what was added: a file may be where a folder was
-        if not kind(n) and kind(p) == FILE:
-            os.remove(p)
+    with open(D + "journal") as f:
+        for _, p, n, _ in entries(f, "a"):  # first what was added: a file may be where a folder was
+            if not kind(n) and kind(p) == FILE:
+                os.remove(p)
             prune(p)
-    for _, p, n, o in entries("wd"):
-        if kind(o):
-            parents(p)
-            os.rename(o, p)
+        f.seek(0)
+        for _, p, _, o in entries(f, "wd"):
+            if kind(o):
+                parents(p)
+                os.rename(o, p)
     if old == "-":
         remove("run")
     elif kind(D + "prev"):
@@ -163,19 +174,20 @@ def golden():
 
 
 def clean(letters):
-    """Remove work files by their first letter. Safe at any time in state `ok`."""
+    """Remove work files by their first letter, `target` last: while it is there, something may be left. Only in state `ok`."""
     for name in os.listdir(D):
-        if name[0] in letters:
+        if name[0] in letters and name != "target":
             remove(name)
+    if "t" in letters:
+        remove("target")
 
 
-def entries(ops):
+def entries(f, ops):
     """Journal lines `op key size digest path` -> op, target, staged file, saved copy."""
-    with open(D + "journal") as f:
-        for line in f:
-            op, key, _, _, path = line[:-1].split(" ", 4)
-            if op in ops:
-                yield op, R + path, D + "n" + key, D + "o" + key
+    for line in f:
+        op, key, _, _, path = line[:-1].split(" ", 4)
+        if op in ops:
+            yield op, R + path, D + "n" + key, D + "o" + key
 
 
 def kind(path):
@@ -243,13 +255,16 @@ def parents(path):
 
 
 def prune(path):
-    """Remove the folders that a removed file leaves empty."""
+    """Remove the folders that a removed file leaves empty, also when a cut came in between."""
     i = path.rfind("/")
     while i >= len(R):
+        if kind(path[:i]) == FILE:
+            return  # littlefs would remove it
         try:
             os.rmdir(path[:i])
         except OSError:
-            return
+            if kind(path[:i]):
+                return
         i = path.rfind("/", 0, i)
 
 
@@ -308,12 +323,7 @@ class Trial(io.IOBase):
     def fail(self, why, e=None):
         """Save what is known and reset; the next boots retry, then roll back."""
         self.save(why, e)
-        self.reset()
-
-    def reset(self):
-        import machine
-
-        machine.reset()
+        reset()
 
     def save(self, why, e=None):
         try:

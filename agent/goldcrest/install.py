@@ -25,6 +25,8 @@ def update(http, cfg, etag, told):
         guard.clean("n")
         guard.write("target", etag)
     guard.clean("op")  # a guard that found an old copy would think the file is saved
+    guard.remove("tries")
+    guard.remove("trace")
     os.rename(D + "m", D + "next")
     space(*plan(head["keep"] + cfg.get("keep", [])))
     told("downloading")
@@ -117,41 +119,40 @@ def plan(keep):
                 largest = max(largest, os.stat(guard.R + p)[6])
 
         # Deletions first: a folder may become a file. Twice the same is harmless.
-        for source, prefix in (("run", ""), ("next", "-")):
-            for p in absent(source, prefix):
-                if not manifest.kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
-                    entry("d", "d%d" % n, 0, "-", p)
-        for i, (digest, length, p) in enumerate(files("next")):
-            if manifest.kept(p, keep):
-                continue
-            have = sha(guard.R + p)
-            if have == digest:
-                continue
-            staged = D + "n%d" % i
-            if sha(staged) != digest:
-                if guard.kind(staged):
-                    os.remove(staged)
-                need += -(-length // size) * size
-            entry("w" if have else "a", i, length, digest, p)
+        for source, deletions in (("run", False), ("next", True)):
+            if guard.kind(D + source):
+                with open(D + source) as f, open(D + "next") as new:
+                    for p in absent(f, deletions, files(new)):
+                        if not manifest.kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
+                            entry("d", "d%d" % n, 0, "-", p)
+        with open(D + "next") as f:
+            for i, (digest, length, p) in enumerate(files(f)):
+                if manifest.kept(p, keep):
+                    continue
+                have = sha(guard.R + p)
+                if have == digest:
+                    continue
+                staged = D + "n%d" % i
+                if sha(staged) != digest:
+                    if guard.kind(staged):
+                        os.remove(staged)
+                    need += -(-length // size) * size
+                entry("w" if have else "a", i, length, digest, p)
     return need, largest, n
 
 
-def files(name):
-    """File lines of a manifest in /.ota/ -> (digest, size, path)."""
-    with open(D + name) as f:
-        for line in f:
-            if line[64:65] == " ":
-                digest, size, _, p = line[:-1].split(" ", 3)
-                yield digest, int(size), p
+def files(f):
+    """File lines of a manifest -> (digest, size, path)."""
+    for line in f:
+        if line[64:65] == " ":
+            digest, size, _, p = line[:-1].split(" ", 3)
+            yield digest, int(size), p
 
 
-def absent(name, prefix):
-    """Paths of a manifest's file lines, or with `-` its deletion lines, that the new manifest does not hold: both are sorted."""
-    if not guard.kind(D + name):
-        return
-    new = files("next")
+def absent(f, deletions, new):
+    """Paths of the file lines in `f`, or of its deletion lines, that are not among the files `new`: both are sorted."""
     at = ""
-    for p in (line[2:-1] for line in open(D + name) if line[:2] == "- ") if prefix else (e[2] for e in files(name)):
+    for p in (line[2:-1] for line in f if line[:2] == "- ") if deletions else (e[2] for e in files(f)):
         while at is not None and at.encode() < p.encode():
             at = next(new, (0, 0, None))[2]
         if p != at:

@@ -73,10 +73,7 @@ class Timer:
 class Machine:
     Timer = Timer
 
-    was_reset = False
-
     def reset(self):
-        Machine.was_reset = True  # boot.py lets nothing through
         raise Reset()
 
     def reset_cause(self):
@@ -305,11 +302,8 @@ class Board:
         self.fresh()
         self.install_fakes()
         os.chdir(ROOT)
-        Machine.was_reset = False
         try:
             self._run("boot.py")
-            if Machine.was_reset:
-                return "reset", None
             if self.get("main.py") is None:
                 return "repl", None
             self._run("main.py")

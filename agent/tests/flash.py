@@ -1,14 +1,9 @@
 """A NOR flash in RAM for VfsLfs2 that loses power at the k-th program or erase (MicroPython only).
 
+From the cut on every operation fails: an exception would leave littlefs with pointers into a stack that is gone.
 Modes of the cut: `clean` before the operation, `torn` after 5/9 of it, `torn1` after one byte, `tornlast` before the last one.
 """
 
-
-class PowerCut(Exception):
-    """The board is without power from here on."""
-
-
-_CUT = PowerCut()  # made before: files that are closed after the cut must not allocate
 _FF = memoryview(b"\xff" * 4096)
 _ram = None  # one buffer for every flash of a run: the heap has no room for fragments of this size
 
@@ -40,7 +35,7 @@ class Flash:
     def writeblocks(self, block, buf, offset=0):
         if self.dead:
             return -5
-        self._put(block * 4096 + offset, memoryview(buf))
+        return self._put(block * 4096 + offset, memoryview(buf))
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -51,7 +46,7 @@ class Flash:
             if self.dead:
                 return -5
             self.erases += 1
-            self._put(arg * 4096, _FF)
+            return self._put(arg * 4096, _FF)
         return 0
 
     def _put(self, at, buf):
@@ -61,5 +56,4 @@ class Flash:
             self.dead = True
             n = {"clean": 0, "torn": n * 5 // 9, "torn1": 1, "tornlast": n - 1}[self.mode]
         self.data[at : at + n] = buf[:n]
-        if self.dead:
-            raise _CUT
+        return -5 if self.dead else 0

@@ -28,7 +28,7 @@ def main():
             try:
                 getattr(m, name)()
                 good += 1
-            except Exception as e:
+            except BaseException as e:
                 bad.append(label)
                 print("FAILED", label)
                 sys.print_exception(e)
