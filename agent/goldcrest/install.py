@@ -10,7 +10,7 @@ from binascii import hexlify
 from goldcrest import PROTOCOL, Refused, guard, manifest, verify
 
 D = guard.D
-_ARCHS = ("", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa", "xtensawin", "rv32imc", "rv64imc")
+_ARCHS = "- x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc".split()  # by _mpy >> 10
 
 
 def update(http, cfg, etag, told):
@@ -20,7 +20,8 @@ def update(http, cfg, etag, told):
     """
     _, run, floor, _ = guard.state()
     head = receive(http, etag)
-    admit(head, cfg, int(floor))
+    now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
+    admit(head, cfg, int(floor), sys.platform, getattr(sys.implementation, "_mpy", 0), now)
     if guard.read("target") != etag:  # staged files of another target
         guard.clean("n")
         guard.write("target", etag)
@@ -48,61 +49,43 @@ def update(http, cfg, etag, told):
 def receive(http, etag):
     """Stream the manifest to flash, check it and its signature. -> its header."""
     if http.left > 1 << 20:
-        raise Refused("endless", "manifest of %d bytes" % http.left)
+        raise Refused("endless", "manifest")
     space(http.left, 0, 0)
     buf = memoryview(bytearray(512))
-    try:
-        with open(D + "m", "wb") as f:
-            while http.left:
-                f.write(buf[: http.readinto(buf)])
-        with open(D + "m", "rb") as f:
-            head = manifest.check(f)
-            verify.signed(f, bytes_of(head["digest"]), D + "keyring")
-        if head["digest"] != etag:
-            raise Refused("hash", "manifest")
-        return head
-    except Exception:
-        guard.remove("m")
-        raise
+    with open(D + "m", "wb") as f:
+        while http.left:
+            f.write(buf[: http.readinto(buf)])
+    with open(D + "m", "rb") as f:
+        head = manifest.check(f)
+        verify.signed(f, head["digest"], D + "keyring")
+    if hexlify(head["digest"]).decode() != etag:
+        raise Refused("hash", "manifest")
+    return head
 
 
-def bytes_of(digest):
-    return bytes(int(digest[i : i + 2], 16) for i in range(0, 64, 2))
-
-
-def admit(head, cfg, floor):
-    """Refuse a good release that is not for this board."""
-    package = cfg.get("package")
-    if package and package != head["package"]:
-        raise Refused("package", head["package"] + ", not " + package)
-    boards = head.get("boards")
-    if boards and not {cfg.get("board", sys.platform), sys.platform} & set(boards.split(" ")):
-        raise Refused("board", "made for " + boards)
-    need = head.get("mpy")
-    if need and not runs(need, getattr(sys.implementation, "_mpy", 0)):
-        raise Refused("mpy", "needs " + need)
-    if head["agent"] > PROTOCOL:
-        raise Refused("agent", "needs %d" % head["agent"])
-    if head["counter"] < floor:
-        raise Refused("floor", "%d < %d" % (head["counter"], floor))
-    now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
-    # A clock that is not later than `created` was never set.
-    if head["created"] < now and "expires" in head and head["expires"] < now:
-        raise Refused("expired", "%d < %d" % (head["expires"], now))
-
-
-def runs(need, mpy):
-    """-> True when a board with this sys.implementation._mpy loads `6` (bytecode) or `6.3 armv7emsp` (native code)."""
-    version, _, arch = need.partition(" ")
-    version, _, sub = version.partition(".")
-    if int(version) != mpy & 255:
-        return False
-    if not sub:
-        return True
-    have = mpy >> 10
-    want = _ARCHS.index(arch) if arch in _ARCHS else -1
-    # Thumb code of a smaller core runs on a larger one (py/persistentcode.c).
-    return int(sub) == mpy >> 8 & 3 and (want == have or 4 <= want <= have <= 8)
+def admit(head, cfg, floor, platform, mpy, now):
+    """Refuse a good release that is not for this board. `now` in seconds since 1970."""
+    package = cfg.get("package", head["package"])
+    boards = head.get("boards", platform).split(" ")
+    need, sub, arch = head.get("mpy") or (mpy & 255, None, 0)
+    if sub is not None:
+        arch = _ARCHS.index(arch) if arch in _ARCHS else 99
+    for bad, why, detail in (
+        (package != head["package"], "package", head["package"]),
+        (platform not in boards and cfg.get("board") not in boards, "board", "made for %s" % boards),
+        # Thumb code of a smaller core runs on a larger one (py/persistentcode.c).
+        (
+            need != mpy & 255 or sub is not None and (sub != mpy >> 8 & 3 or arch != mpy >> 10 and not 4 <= arch < mpy >> 10 < 9),
+            "mpy",
+            "needs %s" % (head.get("mpy"),),
+        ),
+        (head["agent"] > PROTOCOL, "agent", "needs %d" % head["agent"]),
+        (head["counter"] < floor, "floor", "%d < %d" % (head["counter"], floor)),
+        # A clock that is not later than `created` was never set.
+        (head["created"] < now and head.get("expires", now) < now, "expired", "now %d" % now),
+    ):
+        if bad:
+            raise Refused(why, detail)
 
 
 def plan(keep):
@@ -172,38 +155,48 @@ def fetch(http, digest, size, path, buf):
     """Fetch one object to /.ota/t, inflate it and check its hash."""
     h = hashlib.sha256()
     done = 0
-    if size:
-        http.get("/d/v1/objects/" + digest, missing=path)
-        if http.left > size:
-            raise Refused("endless", path)
-    source = http if http.left == size else inflate(http)
+    http.get("/d/v1/objects/" + digest, path)
+    if http.left > size:
+        raise Refused("endless", path)
+    source = http if http.left == size else inflate(http, path, buf)
     with open(D + "t", "wb") as f:
-        while size:
+        while True:
             try:
                 n = source.readinto(buf)
-            except (OSError, EOFError, ValueError):
-                n = -1  # not a zlib stream; a broken connection is Refused by now
-            if n < 1:
+            except (OSError, EOFError, ValueError):  # those of the network are Refused
+                if http.left > 4:
+                    raise Refused("hash", path)
                 break
             done += n
-            if done > size:
-                raise Refused("endless", path)
+            if not n or done > size:
+                break
             h.update(buf[:n])
             f.write(buf[:n])
+    if done < size:
+        raise Refused("truncated", path)
+    if done > size or http.left > 4:  # a zlib stream ends with 4 bytes that the SHA-256 makes superfluous
+        raise Refused("endless", path)
     if hexlify(h.digest()).decode() != digest:
         raise Refused("hash", path)
     http.finish()
 
 
-def inflate(stream):
+def inflate(http, path, buf):
+    """-> stream of the plain bytes. The zlib header is checked here: a window of up to 4 KiB is what a board has the memory for."""
+    if http.left < 2:
+        raise Refused("truncated", path)
+    http.readinto(buf[:2])
+    bits = (buf[0] >> 4) + 8
+    if buf[0] & 15 != 8 or bits > 12 or buf[1] & 32 or (buf[0] << 8 | buf[1]) % 31:
+        raise Refused("format", path)
     try:
         import deflate
 
-        return deflate.DeflateIO(stream, deflate.ZLIB)
+        return deflate.DeflateIO(http, deflate.RAW, bits)
     except ImportError:  # MicroPython < 1.21
         import uzlib
 
-        return uzlib.DecompIO(stream, 0)
+        return uzlib.DecompIO(http, -bits)
 
 
 def sha(path):

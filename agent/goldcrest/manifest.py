@@ -1,152 +1,140 @@
 """Manifest: checked line by line as it stands on flash, never whole in memory (docs/release-format.md)."""
 
 import hashlib
-from binascii import hexlify
+from binascii import hexlify, unhexlify
 
 from goldcrest import Refused
+from goldcrest.verify import lines
 
-_LINE = 1025  # one byte past the limit shows that it is exceeded
-_KEYS = ("goldcrest", "package", "version", "counter", "floor", "agent", "boards", "mpy", "created", "expires", "keep", "files")
-_OPTIONAL = ("boards", "mpy", "expires", "keep")
-_NUMBERS = ("goldcrest", "counter", "floor", "agent", "created", "expires", "files")
-_LOWER = "abcdefghijklmnopqrstuvwxyz0123456789"
-_PACKAGE = _LOWER + "-_."
-_VERSION = _PACKAGE + "ABCDEFGHIJKLMNOPQRSTUVWXYZ+"
+_KEYS = "goldcrest package version counter floor agent boards mpy created expires keep files".split()
+_OPTIONAL = "boards mpy expires keep"
+_NAME = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
 def check(f):
-    """Check every line of the manifest open as `f`. -> header values, and `digest`; `f` ends at the signatures."""
+    """Check every line of the manifest open as `f`. -> header values and `digest`; `f` stands at the signatures."""
     h = hashlib.sha256()
-    head = _head(f, h)
-    total = 0
-    seen = []
-    for _ in range(head["files"]):
-        w = _line(f, h).split(" ", 3)
-        if len(w) != 4 or len(w[0]) != 64 or w[2] != "-" or not all(c in "0123456789abcdef" for c in w[0]):
-            raise Refused("format", "file line")
-        size = number(w[1])
-        total += size
-        if size > 1 << 24 or total > 1 << 26:
-            raise Refused("format", "too large")
-        _next(w[3], seen)
-    seen = []
-    while True:
-        at = f.tell()
-        line = f.readline(_LINE)
-        if line[:4] == b"sig ":
-            f.seek(at)
-            head["digest"] = hexlify(h.digest()).decode()
-            return head
-        if line[:2] != b"- ":
-            raise Refused("format", "deletion or signature line")
-        _next(_text(line, h)[2:], seen)
-
-
-def _head(f, h):
     head = {"keep": []}
-    at = 0
-    while at < len(_KEYS):
-        key, _, value = _line(f, h).partition(" ")
-        if key not in _KEYS:
-            if not 8 < at or not value:  # a newer packer's key: only after `created`
-                raise Refused("format", "header " + key[:32])
-            continue
-        i = _KEYS.index(key)
-        if i < at or not value or any(k not in _OPTIONAL for k in _KEYS[at:i]):
-            raise Refused("format", "header " + key)
-        at = i if key == "keep" else i + 1
-        if key == "keep":
-            keep = head["keep"]
-            path(value, True)
-            if len(keep) > 63 or keep and value.encode() <= keep[-1].encode():
-                raise Refused("format", "keep")
-            keep.append(value)
-        else:
-            head[key] = number(value) if key in _NUMBERS else value
-    if head["goldcrest"] != 1 or head["floor"] > head["counter"] or head["files"] > 4096:
-        raise Refused("format", "header value")
-    for key, chars in (("package", _PACKAGE), ("version", _VERSION)):
-        if len(head[key]) > 64 or not all(c in chars for c in head[key]):
-            raise Refused("format", key)
-    if head["package"][0] not in _LOWER:
-        raise Refused("format", "package")
+    at = n = size = 0
+    last = b""
+    try:
+        for line in lines(f, h):
+            n += 1
+            if at < 12:
+                at = _header(head, line, at)
+                left = head.get("files")
+                continue
+            if left:
+                digest, length, flags, p = line.split(" ", 3)
+                size += number(length)
+                if hexlify(unhexlify(digest)) != digest.encode() or len(digest) != 64 or flags != "-" or number(length) > 1 << 24:
+                    raise ValueError
+            else:
+                op, p = line.split(" ", 1)
+                if op != "-":
+                    raise ValueError
+            path(p)
+            p = p.encode()
+            if p == last:
+                raise Refused("duplicate", line)
+            if p < last:
+                raise ValueError
+            last = p
+            if left:
+                left -= 1
+                if not left:
+                    last = b""
+        if at < 12 or left or size > 1 << 26 or head["goldcrest"] != 1 or head["floor"] > head["counter"]:
+            raise ValueError
+    except ValueError:
+        raise Refused("format", "line %d" % n)
+    head["digest"] = h.digest()
     return head
 
 
-def _line(f, h):
-    return _text(f.readline(_LINE), h)
-
-
-def _text(line, h):
-    if line[-1:] != b"\n" or len(line) == _LINE:
-        raise Refused("format", "line too long or cut")
-    h.update(line)
-    try:
-        return line[:-1].decode()
-    except ValueError:
-        raise Refused("format", "not UTF-8")
+def _header(head, line, at):
+    # -> place in _KEYS of the next key
+    key, value = line.split(" ", 1)
+    if key not in _KEYS:
+        if at < 9:  # a newer packer's keys come after `created`
+            raise ValueError
+        return at
+    i = _KEYS.index(key)
+    if i < at or not value or any(k not in _OPTIONAL for k in _KEYS[at:i]):
+        raise ValueError
+    if key == "keep":
+        path(value, "")
+        head["keep"].append(value)
+        if len(head["keep"]) > 64:
+            raise ValueError
+        return i
+    if key == "mpy":
+        value = abi(value)
+    elif key in "package version":
+        if len(value) > 64 or any(c not in _NAME for c in (value if key == "package" else value.lower().replace("+", "-"))):
+            raise ValueError
+    elif key != "boards":
+        value = number(value)
+        if key == "files" and value > 4096:
+            raise ValueError
+    head[key] = value
+    return i + 1
 
 
 def number(text):
-    if not text.isdigit() or len(text) > 16 or text[0] == "0" and text != "0" or int(text) >= 1 << 53:
-        raise Refused("format", "number " + text[:20])
-    return int(text)
+    n = int(text)
+    if str(n) != text or not 0 <= n < 1 << 53:
+        raise ValueError
+    return n
 
 
-def _next(p, seen):
-    # `seen` holds the earlier paths that this one begins with: only they can be the same path, or a folder of this one.
-    path(p)
-    p = p.encode()
-    while seen and not p.startswith(seen[-1]):
-        if p < seen.pop():
-            raise Refused("format", "order: " + p.decode())
-    for s in seen:
-        if p == s:
-            raise Refused("duplicate", p.decode())
-        if p[len(s)] == 47:
-            raise Refused("path", p.decode() + ": a file is in the way")
-    seen.append(p)
+def abi(text):
+    """`6` or `6.3 armv7emsp` -> (version, sub-version or None, architecture)."""
+    version, _, arch = text.partition(" ")
+    version, dot, sub = version.partition(".")
+    if (not dot) != (not arch):
+        raise ValueError
+    return number(version), number(sub) if dot else None, arch
 
 
-def path(p, pattern=False):
-    """Refuse a path (or a keep pattern) that a board must not write."""
-    parts = p.split("/")
-    for s in parts:
-        if s in ("", ".", "..") or s[-1] in " .":
-            raise Refused("path", p)
-        for c in s:
-            if c < " " or c == "\x7f" or c in '\\:"?<>|' or c == "*" and not pattern:
-                raise Refused("path", p)
+def path(p, star="*"):
+    """Refuse a path that a board must not write; with `star` empty, a keep pattern."""
+    n = len(p.encode())
+    for s in p.split("/"):
+        if s in ("", ".", "..") or s[-1] in " ." or any(c < " " or "~" < c < "\xa0" or c in '\\:?"<>|' + star for c in s):
+            n = 0
+            break
         if len(s.encode()) > 63:
-            raise Refused("path-long", p)
-    if len(p.encode()) > 120:
+            n = 121
+    if n > 120:
         raise Refused("path-long", p)
-    if pattern:
-        return
-    if parts[0].lower() == ".ota" or p.lower() in ("boot.py", "boot.mpy", "goldcrest.json"):
+    low = p.lower()
+    if not n or star and (low.split("/")[0] == ".ota" or low in ("boot.py", "boot.mpy", "goldcrest.json")):
         raise Refused("path", p)
 
 
 def kept(p, patterns):
     """-> True when a pattern makes the path device-owned."""
     for pattern in patterns:
-        deep = pattern.endswith("/**")
-        want = (pattern[:-3] if deep else pattern).split("/")
+        want = pattern.split("/")
         have = p.split("/")
-        if (len(have) > len(want) if deep else len(have) == len(want)) and all(_glob(a, b) for a, b in zip(have, want)):
+        if want[-1] == "**" and len(have) >= len(want):
+            have = have[: len(want)]
+        if len(have) == len(want) and all(_glob(a, b) for a, b in zip(have, want)):
             return True
     return False
 
 
 def _glob(s, pattern):
-    first, *rest = pattern.split("*")
-    if not rest:
-        return s == first
-    if not s.startswith(first):
+    # `*` stands for any run of characters
+    parts = pattern.split("*")
+    if len(parts) == 1:
+        return s == pattern
+    last = parts.pop()
+    if not s.startswith(parts[0]):
         return False
-    at = len(first)
-    last = rest.pop()
-    for part in rest:
+    at = 0
+    for part in parts:
         at = s.find(part, at)
         if at < 0:
             return False

@@ -1,147 +1,126 @@
-"""Signatures: RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and the keyring that names the trusted keys."""
+"""Signed texts: their lines, RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and the keyring that names the trusted keys."""
 
 import hashlib
 from binascii import a2b_base64, hexlify
 
 from goldcrest import Refused
 
-_LINE = 1025  # one byte past the limit shows that it is exceeded
 # DigestInfo of SHA-256 (RFC 8017, 9.2, note 1)
-_INFO = b"0\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+_INFO = b"\0\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+
+
+def lines(f, h):
+    """The signed lines of a binary file, hashed by `h` -> text; then `f` stands at the first signature. ValueError: malformed."""
+    while True:
+        at = f.tell()
+        line = f.readline(1026)  # limit, LF, and one to show that it is exceeded
+        if line[:4] == b"sig ":
+            f.seek(at)
+            return
+        if line[-1:] != b"\n" or len(line) > 1025:
+            raise ValueError
+        h.update(line)
+        yield str(line[:-1], "utf8")
+
+
+def signatures(f, limit):
+    """The signature lines up to the end -> (key id, signature). ValueError: malformed, none, or more than `limit`."""
+    n = 0
+    for line in f:
+        _, key, sig = line[:-1].split(b" ")
+        n += 1
+        if line[:4] != b"sig " or line[-1:] != b"\n" or n > limit:
+            raise ValueError
+        yield str(key, "utf8"), a2b_base64(sig)
+    if not n:
+        raise ValueError
 
 
 def rsa(modulus, sig, digest):
     """-> True when `sig` over `digest` fits the key. Exponent 65537 as 16 squarings: ESP8266 has no 3-argument pow."""
     k = len(modulus)
-    if k not in (256, 384) or len(sig) != k:
-        return False
     n = int.from_bytes(modulus, "big")
-    s = int.from_bytes(sig, "big")
+    m = s = int.from_bytes(sig, "big")
     if s >= n:
         return False
-    m = s
     for _ in range(16):
         m = m * m % n
-    return (m * s % n).to_bytes(k, "big") == b"\0\1" + b"\xff" * (k - 54) + b"\0" + _INFO + digest
+    return (m * s % n).to_bytes(k, "big") == b"\0\1" + b"\xff" * (k - 54) + _INFO + digest
 
 
 def signed(f, digest, ring):
-    """Accept or refuse what `f`, standing at its first signature line, says about `digest`.
-
-    A signature by any release key of the keyring file that is not revoked will do.
-    """
+    """Refuse unless one of the signatures that `f` stands at is by a release key of the keyring file that is not revoked."""
     why = "unknown-key"
-    for key, sig in signatures(f):
-        kind, modulus = find(ring, key)
-        if kind == "release":
-            if rsa(modulus, sig, digest):
-                return
-            why = "bad-signature"
-        elif kind == "revoked" and why == "unknown-key":
-            why = "revoked-key"
-    raise Refused(why, key)
-
-
-def signatures(f, limit=8):
-    """The signature lines -> (key id, signature)."""
-    line = f.readline(_LINE)
-    while line:
-        w = line[:-1].split(b" ")
-        limit -= 1
-        if len(w) != 3 or w[0] != b"sig" or line[-1:] != b"\n" or limit < 0:
-            raise Refused("format", "signature line")
-        yield w[1].decode(), _base64(w[2])
-        line = f.readline(_LINE)
-
-
-def find(ring, key):
-    """-> ("release", modulus), ("revoked", None) or (None, None)."""
-    found = None, None
-    with open(ring, "rb") as f:
-        for kind, k, modulus in lines(f, {}):
-            if k == key and kind != "root":
-                found = kind, modulus
-    return found  # `revoked` lines come last, so they win
-
-
-def lines(f, head):
-    """Keyring lines -> (kind, key id, modulus or None); `head` gets version, threshold and digest, `f` ends at the signatures."""
-    h = hashlib.sha256()
-    keys = ("goldcrest-keyring", "version", "threshold")
-    last = ("", "")
-    n = 0
-    while True:
-        at = f.tell()
-        line = f.readline(_LINE)
-        if line[:4] == b"sig " or not line:
-            break
-        h.update(line)
-        w = line[:-1].decode().split(" ")
-        try:
-            if line[-1:] != b"\n" or n > 400:
-                raise ValueError
-            if n < 3:
-                if w[0] != keys[n] or len(w) != 2 or not w[1].isdigit():
-                    raise ValueError
-                head[w[0]] = int(w[1])
-            else:
-                kind, key = w[:2]
-                # sorted by kind (root < release < revoked) and key id
-                order = (str(("root", "release", "revoked").index(kind)), key)
-                if order <= last or len(key) != 16 or len(w) != (2 if kind == "revoked" else 3):
-                    raise ValueError
-                last = order
-                modulus = None
-                if kind != "revoked":
-                    modulus = _base64(w[2])
-                    if key_id(modulus) != key:
-                        raise ValueError
-                yield kind, key, modulus
-        except ValueError:
-            raise Refused("format", "keyring line %d" % (n + 1))
-        n += 1
-    if n < 4 or head[keys[0]] != 1:
-        raise Refused("format", "keyring")
-    head["digest"] = h.digest()
-    f.seek(at)
+    try:
+        for key, sig in signatures(f, 8):
+            kind = modulus = None
+            with open(ring) as g:
+                for line in g:  # `revoked` lines come last, so they win
+                    w = line.split()
+                    if w[1] == key and w[0] in ("release", "revoked"):
+                        kind, modulus = w[0], w[-1]
+            if kind == "release":
+                if rsa(a2b_base64(modulus), sig, digest):
+                    why = ""
+                elif why:
+                    why = "bad-signature"
+            elif kind and why == "unknown-key":
+                why = "revoked-key"
+    except ValueError:
+        raise Refused("format", "signature")
+    if why:
+        raise Refused(why, key)
 
 
 def successor(new, old):
-    """Accept or refuse the keyring file `new` in place of `old`. -> its version."""
-    a = _roots(old)
-    b = _roots(new)
-    if b["version"] <= a["version"]:
-        raise Refused("keyring-old", "%d, have %d" % (b["version"], a["version"]))
-    good = set()
-    with open(new, "rb") as f:
-        for _ in lines(f, {}):
-            pass
-        for key, sig in signatures(f, 32):
-            modulus = b["roots"].get(key) or a["roots"].get(key)
-            if modulus and rsa(modulus, sig, b["digest"]):
-                good.add(key)
-    for ring in (a, b):
-        n = sum(k in good for k in ring["roots"])
-        if n < max(1, ring["threshold"]):
-            raise Refused("keyring-threshold", "%d of %d" % (n, ring["threshold"]))
-    return b["version"]
-
-
-def _roots(path):
-    head = {"roots": {}}
-    with open(path, "rb") as f:
-        for kind, key, modulus in lines(f, head):
-            if kind == "root":
-                head["roots"][key] = modulus
-    return head
-
-
-def key_id(modulus):
-    return hexlify(hashlib.sha256(modulus).digest()).decode()[:16]
-
-
-def _base64(text):
+    """Refuse the keyring file `new` unless it may replace `old`."""
+    version, need, roots, _, _ = _ring(old, ())
     try:
-        return a2b_base64(text)
+        version2, need2, roots2, good, more = _ring(new, roots)
     except ValueError:
-        raise Refused("format", "base64")
+        raise Refused("format", "keyring")
+    if version2 <= version:
+        raise Refused("keyring-old", "%d, have %d" % (version2, version))
+    if more < need or good < need2:
+        raise Refused("keyring-threshold", "%d of %d, %d of %d" % (more, need, good, need2))
+
+
+def _ring(path, old):
+    # -> version, threshold, {root key id: modulus}, how many of these roots signed, how many of the roots `old` did
+    roots = {}
+    h = hashlib.sha256()
+    last = ""
+    head = []
+    with open(path, "rb") as f:
+        for line in lines(f, h):
+            w = line.split(" ")
+            if len(head) < 3:
+                key = ("goldcrest-keyring", "version", "threshold")[len(head)]
+                if w[0] != key or len(w) != 2 or str(int(w[1])) != w[1] or int(w[1]) < 1:
+                    raise ValueError
+                head.append(int(w[1]))
+                continue
+            # sorted: root, release, revoked, each by key id
+            order = "%d" % ("root", "release", "revoked").index(w[0]) + w[1]
+            if order <= last or len(w[1]) != 16:
+                raise ValueError
+            last = order
+            if w[0] == "revoked":
+                w.append("")
+            else:
+                n = a2b_base64(w[2])
+                if hexlify(hashlib.sha256(n).digest()[:8]) != w[1].encode() or len(n) not in (256, 384):
+                    raise ValueError
+                if w[0] == "root":
+                    roots[w[1]] = n
+            if len(w) != 3:
+                raise ValueError
+        if head[0] != 1 or head[2] > len(roots):
+            raise ValueError
+        digest = h.digest()
+        by = set()
+        for key, sig in signatures(f, 32):
+            n = roots.get(key) or key in old and old[key]
+            if n and rsa(n, sig, digest):
+                by.add(key)
+    return head[1], head[2], roots, sum(k in by for k in roots), sum(k in by for k in old)

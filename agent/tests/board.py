@@ -289,17 +289,9 @@ class Board:
         """-> names in /.ota/ that an update must not leave behind."""
         return sorted(n for n in os.listdir(ROOT + ".ota") if n[0] in "nopjt")
 
-    def fresh(self):
-        """Forget every module that came from the board."""
-        for name in list(sys.modules):
-            if name not in _host_modules and (name.split(".")[0] in ("goldcrest", "guard", "boot_user", "_goldcrest") or name.startswith("app")):
-                del sys.modules[name]
-        if not MICROPYTHON:
-            importlib.invalidate_caches()
-
     def boot(self):
         """Run boot.py and main.py like the firmware. -> "reset", "exit", "repl" (main.py ended, or raised) and the exception."""
-        self.fresh()
+        fresh()
         self.install_fakes()
         os.chdir(ROOT)
         try:
@@ -332,15 +324,24 @@ class Board:
             return "reset"
 
 
+def fresh():
+    """Forget every module that came from a board."""
+    for name in list(sys.modules):
+        if name not in _host_modules and (name.split(".")[0] in ("goldcrest", "guard", "boot_user", "_goldcrest") or name.startswith("app")):
+            del sys.modules[name]
+    if not MICROPYTHON:
+        importlib.invalidate_caches()
+
+
 def close():
     """Give the host back what a board took."""
     global _open_board
+    fresh()
+    sys.path[:] = _host_path
     if not _open_board:
         return
-    _open_board.fresh()
     for name in ("machine", "socket"):
         sys.modules.pop(name, None)
-    sys.path[:] = _host_path
     if MICROPYTHON:
         vfs.umount("/")
         vfs.mount(vfs.VfsPosix(), "/")

@@ -26,11 +26,11 @@ if sys.implementation.name != "micropython":
     sys.print_exception = _print_exception
 
     class _DeflateIO:
-        """deflate.DeflateIO for zlib streams: reads its source byte by byte, as MicroPython does."""
+        """deflate.DeflateIO for raw streams: reads its source byte by byte, as MicroPython does."""
 
-        def __init__(self, stream, form):
+        def __init__(self, stream, form, bits):
             self.stream = stream
-            self.z = zlib.decompressobj()
+            self.z = zlib.decompressobj(-bits)
             self.one = bytearray(1)
 
         def readinto(self, b):
@@ -49,7 +49,7 @@ if sys.implementation.name != "micropython":
             return len(got)
 
     class _Deflate:
-        ZLIB = 2
+        RAW = 1
         DeflateIO = _DeflateIO
 
     sys.modules["deflate"] = _Deflate
