@@ -14,26 +14,27 @@ use crate::http::{Response, send};
 use crate::releases::{Release, keyring};
 
 /// A server over a folder that goes with the value.
-pub struct TestApp {
-    pub address: SocketAddr,
-    pub clock: Clock,
+pub(crate) struct TestApp {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Clock,
     admin_token: String,
     settings: Settings,
-    folder: TempDir,
+    /// Removed with the value.
+    _folder: TempDir,
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
 }
 
 impl TestApp {
     /// A server with a keyring in force.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let app = Self::start_empty(|_| {}).await;
         app.admin().put_bytes("/api/v1/keyring", &keyring(1)).await.expect(200);
         app
     }
 
     /// A server at its first start, with settings changed.
-    pub async fn start_empty(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_empty(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(folder.path().join("data"), "127.0.0.1:0".parse().unwrap());
         settings.clock = Clock::stepped(1_800_000_000_000);
@@ -43,11 +44,11 @@ impl TestApp {
         let (address, clock) = (server.local_addr(), settings.clock.clone());
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { address, clock, admin_token, settings, folder, shutdown, running }
+        Self { address, clock, admin_token, settings, _folder: folder, shutdown, running }
     }
 
     /// The same data folder under a new process's life.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
         let server = Server::bind(self.settings.clone()).await.unwrap();
@@ -58,122 +59,118 @@ impl TestApp {
         Self { address, shutdown, running, ..self }
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.settings.data
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         self.settings.clone()
     }
 
-    pub fn anonymous(&self) -> Anonymous<'_> {
+    pub(crate) fn anonymous(&self) -> Anonymous<'_> {
         Anonymous { app: self }
     }
 
-    pub fn admin(&self) -> Admin<'_> {
+    pub(crate) fn admin(&self) -> Admin<'_> {
         Admin { app: self, token: self.admin_token.clone() }
     }
 
     /// A new device of the test package on `stable`.
-    pub async fn device(&self, name: &str) -> Device<'_> {
+    pub(crate) async fn device(&self, name: &str) -> Device<'_> {
         self.device_on(name, "stable").await
     }
 
-    pub async fn device_on(&self, name: &str, channel: &str) -> Device<'_> {
+    pub(crate) async fn device_on(&self, name: &str, channel: &str) -> Device<'_> {
         let body = json!({"name": name, "package": "sensor", "channel": channel});
         let made = self.admin().post("/api/v1/devices", body).await.expect(201).json();
         Device { app: self, name: name.into(), token: made["token"].as_str().unwrap().into() }
     }
 
     /// The device of this token, for example after a restart.
-    pub fn device_with(&self, name: &str, token: &str) -> Device<'_> {
+    pub(crate) fn device_with(&self, name: &str, token: &str) -> Device<'_> {
         Device { app: self, name: name.into(), token: token.into() }
-    }
-
-    pub fn folder(&self) -> &TempDir {
-        &self.folder
     }
 }
 
 /// Someone without a token.
-pub struct Anonymous<'a> {
+pub(crate) struct Anonymous<'a> {
     app: &'a TestApp,
 }
 
 impl Anonymous<'_> {
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         send(self.app.address, method, path, headers, body).await
     }
 }
 
 /// A person or script with an admin token.
-pub struct Admin<'a> {
+pub(crate) struct Admin<'a> {
     app: &'a TestApp,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl<'a> Admin<'a> {
-    pub fn with_token(&self, token: &str) -> Admin<'a> {
+    pub(crate) fn with_token(&self, token: &str) -> Admin<'a> {
         Admin { app: self.app, token: token.into() }
     }
 
-    pub async fn send(&self, method: &str, path: &str, body: &[u8]) -> Response {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &[u8]) -> Response {
         let bearer = format!("Bearer {}", self.token);
         send(self.app.address, method, path, &[("Authorization", &bearer)], body).await
     }
 
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.send("GET", path, b"").await
     }
 
     /// The JSON of a path that must be there.
-    pub async fn see(&self, path: &str) -> Value {
+    pub(crate) async fn see(&self, path: &str) -> Value {
         self.get(path).await.expect(200).json()
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Response {
         self.send("POST", path, body.to_string().as_bytes()).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Response {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Response {
         self.send("PUT", path, body.to_string().as_bytes()).await
     }
 
-    pub async fn put_bytes(&self, path: &str, body: &[u8]) -> Response {
+    pub(crate) async fn put_bytes(&self, path: &str, body: &[u8]) -> Response {
         self.send("PUT", path, body).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Response {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Response {
         self.send("PATCH", path, body.to_string().as_bytes()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Response {
+    pub(crate) async fn delete(&self, path: &str) -> Response {
         self.send("DELETE", path, b"").await
     }
 
-    pub async fn upload(&self, archive: &[u8]) -> Response {
+    pub(crate) async fn upload(&self, archive: &[u8]) -> Response {
         self.send("POST", "/api/v1/releases", archive).await
     }
 
     /// Uploads a release that must be taken.
-    pub async fn publish(&self, release: &Release) {
+    pub(crate) async fn publish(&self, release: &Release) {
         self.upload(&release.archive).await.expect(201);
     }
 
     /// Points `stable` of the test package at a version.
-    pub async fn set_stable(&self, version: &str) {
+    pub(crate) async fn set_stable(&self, version: &str) {
         self.put("/api/v1/channels/sensor/stable", json!({"version": version})).await.expect(200);
     }
 
     /// State, running, desired and failed of a device in one line.
-    pub async fn device_line(&self, name: &str) -> String {
+    pub(crate) async fn device_line(&self, name: &str) -> String {
         let device = self.see(&format!("/api/v1/devices/{name}")).await;
         let text = |key: &str| device[key].as_str().unwrap_or("-").to_owned();
         format!("{} running={} desired={} failed={}", text("state"), text("running"), text("desired"), text("failed"))
     }
 
     /// Version and state of each deployment of a device, oldest first.
-    pub async fn deployment_line(&self, device: &str) -> String {
+    pub(crate) async fn deployment_line(&self, device: &str) -> String {
         let list = self.see(&format!("/api/v1/deployments?device={device}")).await;
         let line = |row: &Value| {
             let reason = row["reason"].as_str().map(|reason| format!("({reason})")).unwrap_or_default();
@@ -186,14 +183,14 @@ impl<'a> Admin<'a> {
 }
 
 /// A board.
-pub struct Device<'a> {
+pub(crate) struct Device<'a> {
     app: &'a TestApp,
-    pub name: String,
-    pub token: String,
+    pub(crate) name: String,
+    pub(crate) token: String,
 }
 
 impl Device<'_> {
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let bearer = format!("Bearer {}", self.token);
         let mut all = vec![("Authorization", bearer.as_str()), ("Goldcrest-Agent", "1")];
         all.extend_from_slice(headers);
@@ -201,7 +198,7 @@ impl Device<'_> {
     }
 
     /// A check-in that runs `run` (digest or `-`) and does not want `unwanted` besides.
-    pub async fn check_in(&self, run: &str, state: &str, unwanted: &[&str]) -> Response {
+    pub(crate) async fn check_in(&self, run: &str, state: &str, unwanted: &[&str]) -> Response {
         let mut tags: Vec<String> = unwanted.iter().map(|digest| format!("\"{digest}\"")).collect();
         if run != "-" {
             tags.insert(0, format!("\"{run}\""));
@@ -213,12 +210,12 @@ impl Device<'_> {
         }
     }
 
-    pub async fn report(&self, body: Value) -> Response {
+    pub(crate) async fn report(&self, body: Value) -> Response {
         self.send("POST", "/d/v1/report", &[], body.to_string().as_bytes()).await
     }
 
     /// Goes the whole good way from `run` to `release`.
-    pub async fn update(&self, run: &str, release: &Release) {
+    pub(crate) async fn update(&self, run: &str, release: &Release) {
         let offered = self.check_in(run, "ok", &[]).await.expect(200);
         assert_eq!(offered.body, release.manifest);
         for stage in ["downloading", "verified", "installing", "trial", "confirmed"] {
@@ -228,7 +225,7 @@ impl Device<'_> {
     }
 
     /// Takes the offered release and rolls it back.
-    pub async fn fail(&self, run: &str, release: &Release) {
+    pub(crate) async fn fail(&self, run: &str, release: &Release) {
         self.check_in(run, "ok", &[]).await.expect(200);
         let body = json!({"stage": "rolled-back", "release": release.digest, "reason": "crash",
             "detail": "ZeroDivisionError", "trace": "Traceback (most recent call last):\n  File \"main.py\", line 1"});

@@ -7,36 +7,36 @@ use tokio::net::TcpStream;
 
 /// A response, with header names as they were on the wire.
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Response {
     /// Value of a header; the name is compared with its case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// Asserts the status and passes the response on.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}\n{}", self.head, self.text());
         self
     }
 
     /// Asserts status and error code of the management API.
     #[track_caller]
-    pub fn expect_error(self, status: u16, code: &str) -> Self {
+    pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
         let response = self.expect(status);
         assert_eq!(response.json()["error"], code, "{}", response.text());
         response
@@ -44,22 +44,25 @@ impl Response {
 }
 
 /// One request on a connection of its own.
-pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
+pub(crate) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Response {
+    let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Host: test".into(), "Connection: close".into()];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if !body.is_empty() || method == "POST" || method == "PUT" {
-        head += &format!("Content-Length: {}\r\n", body.len());
+        lines.push(format!("Content-Length: {}", body.len()));
     }
-    head += "\r\n";
-    let mut bytes = head.into_bytes();
+    let mut bytes = (lines.join("\r\n") + "\r\n\r\n").into_bytes();
     bytes.extend_from_slice(body);
     exchange(address, &bytes).await
 }
 
 /// Writes these bytes, reads until the server closes.
-pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
+pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     let bytes = bytes.to_vec();
@@ -77,7 +80,7 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
     parse(&received)
 }
 
-pub fn parse(received: &[u8]) -> Response {
+pub(crate) fn parse(received: &[u8]) -> Response {
     let split = received.windows(4).position(|window| window == b"\r\n\r\n");
     let split = split.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(received)));
     let head = String::from_utf8(received[..split].to_vec()).unwrap();

@@ -116,7 +116,7 @@ async fn an_upload_cut_in_the_middle_leaves_nothing() {
         app.admin().token
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&[0; 50_000]).await.unwrap();
+    stream.write_all(&vec![0; 50_000]).await.unwrap();
     // The server has begun to store it.
     while std::fs::read_dir(app.data().join("tmp")).unwrap().count() == 0 {
         tokio::task::yield_now().await;

@@ -1,5 +1,7 @@
 //! The server over real HTTP on 127.0.0.1: every test starts one of its own over a fresh data folder.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod app;
 mod boards;
 mod disk;

@@ -10,34 +10,34 @@ use goldcrest_core::{Digest, SignedManifest, archive};
 
 /// A signed release and its parts.
 #[derive(Debug, Clone)]
-pub struct Release {
-    pub digest: String,
-    pub manifest: Vec<u8>,
-    pub archive: Vec<u8>,
-    pub objects: BTreeMap<Digest, Vec<u8>>,
+pub(crate) struct Release {
+    pub(crate) digest: String,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) archive: Vec<u8>,
+    pub(crate) objects: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// What a test wants of a release.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
-    pub package: &'a str,
-    pub version: &'a str,
-    pub counter: u64,
-    pub floor: u64,
-    pub boards: &'a [&'a str],
-    pub files: Vec<(&'a str, Vec<u8>)>,
-    pub key: &'a str,
+pub(crate) struct Plan<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) counter: u64,
+    pub(crate) floor: u64,
+    pub(crate) boards: &'a [&'a str],
+    pub(crate) files: Vec<(&'a str, Vec<u8>)>,
+    pub(crate) key: &'a str,
 }
 
 impl<'a> Plan<'a> {
     /// A release of the test package with one file.
-    pub fn new(version: &'a str, counter: u64) -> Self {
+    pub(crate) fn new(version: &'a str, counter: u64) -> Self {
         let main = format!("print('this is {version}')\n").repeat(20).into_bytes();
         let files = vec![("main.py", main), ("lib/shared.py", b"SHARED = 1\n".to_vec())];
         Self { package: "sensor", version, counter, floor: 0, boards: &[], files, key: "release" }
     }
 
-    pub fn build(self) -> Release {
+    pub(crate) fn build(self) -> Release {
         let files = self.files.iter().map(|(path, plain)| FileEntry {
             digest: Digest::of(plain),
             size: plain.len() as u64,
@@ -67,17 +67,17 @@ impl<'a> Plan<'a> {
 }
 
 /// A release of the test package that any board takes.
-pub fn release(version: &str, counter: u64) -> Release {
+pub(crate) fn release(version: &str, counter: u64) -> Release {
     Plan::new(version, counter).build()
 }
 
 /// The keyring of the tests: both roots may sign, `revoked` is.
-pub fn keyring(version: u64) -> Vec<u8> {
+pub(crate) fn keyring(version: u64) -> Vec<u8> {
     keyring_with(version, &["release", "revoked"], &["revoked"])
 }
 
 /// A keyring with these release keys and revocations.
-pub fn keyring_with(version: u64, release_keys: &[&str], revoked: &[&str]) -> Vec<u8> {
+pub(crate) fn keyring_with(version: u64, release_keys: &[&str], revoked: &[&str]) -> Vec<u8> {
     let content = KeyringContent {
         version,
         threshold: 1,
