@@ -61,6 +61,18 @@ pub(crate) async fn send(
     exchange(address, &bytes).await
 }
 
+/// Writes these bytes and reads the answer; `None` when the server died before it was whole.
+pub(crate) async fn exchange_if_alive(address: SocketAddr, bytes: &[u8]) -> Option<Response> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(bytes).await.ok()?;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.ok()?;
+    let is_whole = received.windows(4).any(|window| window == b"\r\n\r\n");
+    let response = is_whole.then(|| parse(&received))?;
+    let length = response.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+    (response.body.len() == length).then_some(response)
+}
+
 /// Writes these bytes, reads until the server closes.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
     let stream = TcpStream::connect(address).await.unwrap();

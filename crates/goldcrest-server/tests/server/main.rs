@@ -6,6 +6,7 @@ mod app;
 mod boards;
 mod disk;
 mod http;
+mod killed;
 mod limits;
 mod management;
 mod objects;
