@@ -3,22 +3,27 @@
 //! Title-case header names (some boards compare bytes), half-close tolerated (some boards shut down their sending side after the
 //! request), heads of at most 8 KiB within 10 s, and connections that neither send nor take a byte for a minute are dropped.
 
+mod socket;
+
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use self::socket::{Signs, Socket};
 
 /// Most open connections; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 4096;
@@ -73,15 +78,28 @@ async fn accept(
 }
 
 async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
-    let progress = Arc::new(AtomicU64::new(0));
-    let io = TokioIo::new(Watched { stream, progress: Arc::clone(&progress) });
+    let signs = Arc::new(Signs::default());
+    let io = TokioIo::new(Socket::new(stream, Arc::clone(&signs)));
+    let router = TowerToHyperService::new(router);
+    let lingering = Arc::clone(&signs);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (has_body, signs) = (!request.body().is_end_stream(), Arc::clone(&lingering));
+        let answer = router.call(request);
+        async move {
+            let response = answer.await?;
+            if has_body && !response.status().is_success() {
+                signs.linger.store(true, Ordering::Relaxed);
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
     let mut http = http1::Builder::new();
     http.title_case_headers(true)
         .half_close(true)
         .max_header_size(MAX_HEAD)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let mut connection = pin!(watcher.watch(http.serve_connection(io, TowerToHyperService::new(router))));
+    let mut connection = pin!(watcher.watch(http.serve_connection(io, service)));
     let mut seen = 0;
     loop {
         tokio::select! {
@@ -92,7 +110,7 @@ async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
                 return;
             }
             () = tokio::time::sleep(STALL_TIMEOUT) => {
-                let now = progress.load(Ordering::Relaxed);
+                let now = signs.progress.load(Ordering::Relaxed);
                 if now == seen {
                     tracing::debug!("stalled connection dropped");
                     return;
@@ -100,55 +118,5 @@ async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
                 seen = now;
             }
         }
-    }
-}
-
-/// A socket that counts its successful reads and writes.
-struct Watched {
-    stream: TcpStream,
-    progress: Arc<AtomicU64>,
-}
-
-impl Watched {
-    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
-        if result.is_ready() {
-            self.progress.fetch_add(1, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.note(result)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

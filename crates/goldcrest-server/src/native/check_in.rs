@@ -150,7 +150,10 @@ async fn learn_outcome(
     } else {
         return Ok(());
     };
-    let outcome = Outcome::because("error", "the board does not want this release any more; its report was lost");
+    let outcome = Outcome::because(
+        "error",
+        "the board does not want this release: it failed there before, or its report was lost",
+    );
     track::apply(writing, device, &active, &signal, &outcome, touched, now_ms).await?;
     Ok(())
 }

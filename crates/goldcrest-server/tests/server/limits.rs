@@ -140,3 +140,19 @@ async fn garbage_is_answered_or_dropped_and_the_server_lives() {
     }
     app.anonymous().send("GET", "/healthz", &[], b"").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_client_that_reads_only_after_sending_still_sees_why_it_was_refused() {
+    let app = TestApp::start().await;
+    let body = vec![0; 8 << 20];
+    let head = format!(
+        "POST /api/v1/releases HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer gca_old\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(parse(&received).status, 401);
+}

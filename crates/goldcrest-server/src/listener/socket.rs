@@ -1,0 +1,101 @@
+//! A socket that shows whether it moves, and closes so that a refused client can read why.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// Longest time for which a refused body is read and thrown away.
+const LINGER: Duration = Duration::from_secs(5);
+/// Most bytes of it: those of the largest upload.
+const MAX_DRAIN: usize = 80 << 20;
+
+/// What a socket and its connection tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// Counts successful reads and writes.
+    pub(super) progress: AtomicU64,
+    /// A request with a body was refused: bytes of it may still be under way. To close now would reset the connection, and a
+    /// client that sends everything before it reads would lose the answer.
+    pub(super) linger: AtomicBool,
+}
+
+/// A TCP socket that keeps its [`Signs`].
+pub(super) struct Socket {
+    stream: TcpStream,
+    signs: Arc<Signs>,
+    /// Set once our side is shut down: until when, and how much more, the other side's bytes are thrown away.
+    closing: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>) -> Self {
+        Self { stream, signs, closing: None }
+    }
+
+    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
+        if result.is_ready() {
+            self.signs.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.note(result)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            this.closing = Some((Box::pin(tokio::time::sleep(LINGER)), MAX_DRAIN));
+        }
+        let Some((deadline, left)) = this.closing.as_mut().filter(|_| this.signs.linger.load(Ordering::Relaxed)) else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut scratch = [0; 8 << 10];
+        while *left > 0 && deadline.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            // What goes wrong here concerns bytes that nobody wants.
+            if ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)).is_err() || buf.filled().is_empty() {
+                break;
+            }
+            *left = left.saturating_sub(buf.filled().len());
+            this.signs.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
