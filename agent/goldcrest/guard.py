@@ -150,7 +150,7 @@ def confirm():
                 floor = max(floor, int(line[6:]))
                 break
     set_state("ok", new, str(floor), "-")
-    trial = sys.modules.pop("_goldcrest", None)
+    trial = sys.modules.get("_goldcrest")
     if trial:
         trial.stop()
     if not kind(D + "report"):
@@ -268,7 +268,7 @@ def prune(path):
         i = path.rfind("/", 0, i)
 
 
-class Trial(io.IOBase):
+class Trial(getattr(io, "IOBase", object)):
     """A trial boot: listens to the console, and resets the board at the deadline or when main.py ended with a traceback."""
 
     def __init__(self, tries):
@@ -311,14 +311,17 @@ class Trial(io.IOBase):
     def stop(self):
         if self.timer:
             self.timer.deinit()
-        if self.wdt:
-            import machine
-
-            self.wdt = machine.WDT(timeout=0x7FFFFFFF)  # can't be stopped: 24 days, and poll() feeds it
         if self.slot is not None:
             was = os.dupterm(None, self.slot)
             if was not in (None, self):  # WebREPL took the slot since
                 os.dupterm(was, self.slot)
+        self.ring = None
+        if self.wdt:
+            import machine
+
+            self.wdt = machine.WDT(timeout=0x7FFFFFFF)  # can't be stopped: 24 days, and each check-in feeds it
+        else:
+            del sys.modules["_goldcrest"]
 
     def fail(self, why, e=None):
         """Save what is known and reset; the next boots retry, then roll back."""

@@ -1,0 +1,113 @@
+"""Measures the agent: its size as .mpy, and the smallest heap that takes an update over a real socket. `python3 agent/tests/heap.py`
+
+Needs `micropython` (unix, 64 bit: a microcontroller's pointers are half as large) and `mpy-cross` in PATH, or in MICROPYTHON and MPY_CROSS.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import shims  # noqa: E402,F401
+import board  # noqa: E402
+import signing  # noqa: E402
+
+MICROPYTHON = os.environ.get("MICROPYTHON", "micropython")
+MPY_CROSS = os.environ.get("MPY_CROSS", "mpy-cross")
+STEP = 512
+
+
+def compiled(work):
+    """-> name -> .mpy of the agent, without line numbers, and of the board's script."""
+    out = {}
+    for path in sorted(os.listdir(HERE + "/../goldcrest")):
+        if path.endswith(".py"):
+            name = path[:-3] + ".mpy"
+            subprocess.check_call([MPY_CROSS, "-O3", "-s", path, "-o", work + "/" + name, HERE + "/../goldcrest/" + path])
+            with open(work + "/" + name, "rb") as f:
+                out[name] = f.read()
+    subprocess.check_call([MPY_CROSS, "-O3", "-o", work + "/heap_board.mpy", HERE + "/heap_board.py"])
+    return out
+
+
+def listen(server):
+    """Serve `server` on a real socket. -> port."""
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    s.listen(8)
+
+    def serve(c):
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = c.recv(4096)
+                if not more:
+                    return c.close()
+                data += more
+            head, _, data = data.partition(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")
+            headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
+            n = int(headers.get("content-length", 0))
+            while len(data) < n:
+                data += c.recv(4096)
+            method, path, _ = lines[0].split(" ")
+            reply = server.answer(method, path, headers, data[:n])
+            data = data[n:]
+            c.sendall(reply)
+
+    def accept():
+        while True:
+            threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return s.getsockname()[1]
+
+
+def run(work, heap, *args):
+    """-> what the board printed."""
+    code = "import sys; sys.path.insert(0, %r); import heap_board; heap_board.main(%s)" % (work, ", ".join(repr(a) for a in args))
+    done = subprocess.run([MICROPYTHON, "-X", "heapsize=%d" % heap, "-c", code], capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def smallest(work, image):
+    """-> smallest heap in bytes with which the board stages the update."""
+    low, high = 0, 512 * 1024
+    while high - low > STEP:
+        heap = (low + high) // 2 // STEP * STEP
+        shutil.copy(image, image + ".run")
+        if "staged" in run(work, heap, "update", image + ".run"):
+            high = heap
+        else:
+            low = heap
+    return high
+
+
+def main():
+    work = tempfile.mkdtemp()
+    agent = compiled(work)
+    for name in agent:
+        print("%-14s %6d" % (name, len(agent[name])))
+    print("%-14s %6d\n%-14s %6d" % ("all .mpy", sum(len(d) for d in agent.values()), "boot.py", os.path.getsize(HERE + "/../boot.py")))
+    server = board.Server()
+    port = listen(server)
+    with open(work + "/keyring", "wb") as f:
+        f.write(signing.keyring([board.root_a], [board.release_key]))
+    image = work + "/image"
+    print(run(work, 4 << 20, "make", image, work, str(port)).strip())
+    text = "".join("%d: a line of a program that does something\n" % i for i in range(9000)).encode()
+    for label, files in (
+        ("one file of 60 KB", {"main.py": text[:61440]}),
+        ("92 files, 632 KB", {"app/m%02d.py" % i: text[i * 100 : i * 100 + 6870] for i in range(92)}),
+    ):
+        server.publish(files)
+        print("smallest heap, %s: %d" % (label, smallest(work, image)))
+    shutil.rmtree(work)
+
+
+main()

@@ -1,0 +1,70 @@
+"""The board's side of heap.py: a littlefs in a host file, and one check-in of the agent on it."""
+
+import os
+import sys
+
+import vfs
+
+
+class Flash:
+    """A file of 4 KiB blocks."""
+
+    def __init__(self, path, blocks):
+        self.f = open(path, "r+b" if not blocks else "w+b")
+        if blocks:
+            for _ in range(blocks):
+                self.f.write(b"\xff" * 4096)
+        self.blocks = self.f.seek(0, 2) // 4096
+
+    def readblocks(self, n, buf, offset=0):
+        self.f.seek(n * 4096 + offset)
+        self.f.readinto(buf)
+
+    def writeblocks(self, n, buf, offset=0):
+        self.f.seek(n * 4096 + offset)
+        self.f.write(buf)
+
+    def ioctl(self, op, arg):
+        return {4: self.blocks, 5: 4096}.get(op, 0)
+
+
+class Machine:
+    def reset(self):
+        print("staged")
+        sys.exit()
+
+
+def main(step, image, *more):
+    files = {}
+    if step == "make":
+        work, port = more
+        for name in os.listdir(work):
+            if name[-4:] == ".mpy" and name != "heap_board.mpy":
+                with open(work + "/" + name, "rb") as f:
+                    files["/lib/goldcrest/" + name] = f.read()
+        with open(work + "/keyring", "rb") as f:
+            files["/.ota/keyring"] = f.read()
+        files["/goldcrest.json"] = ('{"server": "http://127.0.0.1:%s", "token": "secret"}' % port).encode()
+    flash = Flash(image, 384 if files else 0)
+    if files:
+        vfs.VfsLfs2.mkfs(flash)
+    vfs.umount("/")
+    vfs.mount(vfs.VfsLfs2(flash), "/")
+    if files:
+        for folder in ("/lib", "/lib/goldcrest", "/.ota"):
+            os.mkdir(folder)
+        for path in files:
+            with open(path, "wb") as f:
+                f.write(files[path])
+        return
+    sys.path[:] = ["", ".frozen", "/lib"]
+    for name in ("heap_board",):
+        del sys.modules[name]
+    sys.modules["machine"] = Machine()
+    import gc
+
+    gc.collect()
+    print("before the agent:", gc.mem_alloc())
+    import goldcrest
+
+    goldcrest.check()
