@@ -115,6 +115,8 @@ pub enum Command {
     Token(command::token::Action),
     /// Store a server and its token for later commands
     Login(command::login::Args),
+    /// Show it all on virtual boards: an update, and one that goes wrong
+    Demo(command::demo::Args),
     /// Run the server
     Serve(command::serve::Args),
     /// Check the tools, the keys, the server and the project, and say what to do next

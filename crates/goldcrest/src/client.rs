@@ -206,9 +206,13 @@ impl Client {
         };
         let name = if said.error.is_empty() { format!("status-{status}") } else { said.error };
         let mut failure = Failure::new(exit, message).named(name);
-        failure.hint = said.hint;
+        // The server's hints are for every caller of the API; here the next step is a command.
+        failure.hint = said.hint.filter(|_| status != 401);
         match status {
-            401 => failure.hint(format!("goldcrest login {}", self.server)),
+            401 => failure.hint(format!(
+                "goldcrest login {}, with a valid token (goldcrest token create makes one)",
+                self.server
+            )),
             500 => failure.hint("look at the server's log"),
             _ => failure,
         }

@@ -1,6 +1,7 @@
 //! One file per command; this one only hands each command to its file.
 
 pub(crate) mod channel;
+pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Release(action) => release::run(action, context),
         Command::Channel(action) => channel::run(action, context),
         Command::Device(action) => device::run(action, context),
+        Command::Demo(args) => demo::run(&args, context),
         Command::Deploy(args) => deploy::run(&args, context),
         Command::Rollout(action) => rollout::run(action, context),
         Command::Token(action) => token::run(action, context),

@@ -118,7 +118,7 @@ impl Context {
             return Ok(());
         }
         if self.globals.no_input || !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("{question} needs an answer")).hint("add --yes"));
+            return Err(Failure::usage(format!("there is nobody to ask: {question}")).hint("add --yes if you mean it"));
         }
         if self.output.ask(question) { Ok(()) } else { Err(Failure::failed("not confirmed: nothing was changed")) }
     }

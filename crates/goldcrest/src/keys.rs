@@ -121,7 +121,7 @@ pub fn load(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pem(&pem).map_err(|e| {
         Failure::failed(format!("the key {} is not usable: {e}", path.display()))
             .named("key")
-            .hint("goldcrest keygen makes one that is")
+            .hint("bring it back from a backup, or goldcrest keygen --rotate")
     })
 }
 

@@ -20,6 +20,7 @@ pub mod output;
 pub mod pack;
 mod progress;
 pub mod project;
+pub mod webboard;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

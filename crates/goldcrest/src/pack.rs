@@ -167,10 +167,12 @@ pub fn sign(manifest: &Manifest, content: &Content, key: &SigningKey, keyring: O
     let signed = SignedManifest::sign(manifest, &[key]).map_err(|e| Failure::refused(e.refusal, e.detail))?;
     if let Some(keyring) = keyring {
         signed.verify(keyring).map_err(|e| {
-            let why =
-                format!("the key {} is not accepted by keyring version {}: {e}", key.public().id(), keyring.version());
-            Failure::refused(e.refusal, why)
-                .hint("sign with a key of the keyring ([sign] in goldcrest.toml), or goldcrest keygen --rotate")
+            let (id, version) = (key.public().id(), keyring.version());
+            Failure::refused(
+                e.refusal,
+                format!("keyring version {version} does not accept the key {id}: {}", e.refusal),
+            )
+            .hint("sign with a key of the keyring ([sign] in goldcrest.toml), or goldcrest keygen --rotate")
         })?;
     }
     let archive = archive::write(&signed.to_bytes(), &content.objects);
@@ -194,7 +196,7 @@ impl Content {
 
     /// A name for exactly this content: 8 hex digits.
     fn fingerprint(&self) -> String {
-        let lines: String = self.files.iter().map(|f| format!("{} {}\n", f.digest, f.path)).collect();
+        let lines = self.files.iter().fold(String::new(), |text, f| text + &format!("{} {}\n", f.digest, f.path));
         Digest::of(lines.as_bytes()).to_string()[..8].to_owned()
     }
 }
@@ -211,7 +213,7 @@ fn check_size(project: &Project, content: &Content) -> Result<()> {
 }
 
 fn refused(path: &str, why: &Refused) -> Failure {
-    Failure::refused(why.refusal, format!("{path}: {why}"))
+    Failure::refused(why.refusal, format!("{path}: {why}")).hint("rename it, or exclude it in goldcrest.toml")
 }
 
 /// Reads a version from the command line or from git.

@@ -129,9 +129,11 @@ fn change_keyring(args: &Args, context: &Context, folder: &KeyFolder) -> Result<
     let release = new_key(args, context, &fresh, "release")?;
     content.release.push(release.public().clone());
     let keyring = successor(&old, content, &root)?;
-    // The old key stays beside the new one under its own name; then the keyring, then the switch.
-    if let Ok(previous) = keys::load(&release_path) {
-        let aside = folder.dir().join(format!("{}.release-{}.pem", args.name, previous.public().id()));
+    // The old key stays beside the new one, also when it cannot be read; then the keyring, then the switch.
+    if release_path.exists() {
+        let id = keys::load(&release_path)
+            .map_or_else(|_| format!("before-v{}", keyring.version()), |k| k.public().id().to_string());
+        let aside = folder.dir().join(format!("{}.release-{id}.pem", args.name));
         fs::rename(&release_path, &aside).map_err(|e| Failure::file("move", &release_path, &e))?;
     }
     keys::write_keyring(&keyring_path, &keyring)?;

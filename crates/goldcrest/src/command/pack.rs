@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Options that decide what is in a release.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct ContentOptions {
+pub(crate) struct ContentOptions {
     /// What becomes of .py files, in place of [pack] python
     #[arg(long, value_parser = ["mpy", "min", "raw"])]
     python: Option<String>,

@@ -66,7 +66,8 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
         }
         Action::Show { version, package } => {
             let package = context.package(package.as_deref())?;
-            let answer = client.get(&format!("/api/v1/releases/{}/{}", encode(&package), encode(&version)))?;
+            let found = client.get(&format!("/api/v1/releases/{}/{}", encode(&package), encode(&version)));
+            let answer = found.map_err(|f| f.hint("goldcrest release list"))?;
             context.output.result(&answer, || show(&answer));
         }
         Action::Download { version, output, package } => {

@@ -142,7 +142,7 @@ fn progress(rollout: &Value) -> String {
     let stages = ["queued", "notified", "downloading", "verified", "installing", "trial"];
     let on_the_way: Vec<String> =
         stages.iter().map(|s| (s, count(s))).filter(|(_, n)| *n > 0).map(|(s, n)| format!("{n} {s}")).collect();
-    let stage = rollout["stage"].as_u64().map_or_else(String::new, |s| format!("stage {}, ", s + 1));
+    let stage = rollout["stage"].as_u64().map_or_else(String::new, |s| format!("stage {s}, "));
     let mut text = format!("{stage}{}/{} confirmed", field(rollout, "confirmed"), field(rollout, "total"));
     if rollout["failed"].as_u64() != Some(0) {
         text += &format!(", {} failed", field(rollout, "failed"));

@@ -35,7 +35,7 @@ pub struct Args {
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Log {
+pub(crate) enum Log {
     /// Lines for people.
     Text,
     /// One JSON object per line.
@@ -58,16 +58,11 @@ async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()>
     let token = server.new_admin_token().map(str::to_owned);
     context.output.result(&json!({"url": url, "data": args.data, "admin_token": token}), || {
         let mut text = format!("server    {url}\ndata      {}\n", args.data.display());
-        match &token {
-            Some(token) => {
-                text += &format!(
-                    "admin     {token}  (shown this once; kept in {})\n",
-                    args.data.join("admin.token").display()
-                );
-                text += &format!("log in    goldcrest login {url} --token {token}\n");
-            }
-            None => text += &format!("log in    goldcrest login {url} < {}\n", args.data.join("admin.token").display()),
+        let file = args.data.join("admin.token");
+        if let Some(token) = &token {
+            text += &format!("admin     {token}  (shown this once; kept in {})\n", file.display());
         }
+        text += &format!("log in    goldcrest login {url} < {}\n", file.display());
         text + "stop      Ctrl-C\n"
     });
     let shutdown = CancellationToken::new();
