@@ -3,7 +3,7 @@
 //! Our own server checks what it stores, so it can't serve these. This one speaks docs/protocol.md over plain
 //! threads and shares no code with the product.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,7 @@ pub struct Hostile {
 #[derive(Default)]
 struct State {
     offer: Offer,
+    later: VecDeque<Offer>,
     reports: Vec<Value>,
     requests: Vec<String>,
 }
@@ -92,6 +93,16 @@ impl Hostile {
         self.lock().offer = offer;
     }
 
+    /// Makes each check-in take the next of these offers; the last one stays.
+    pub fn offer_in_turn(&self, offers: Vec<Offer>) {
+        self.lock().later = offers.into();
+    }
+
+    /// Offers of [`Self::offer_in_turn`] that no check-in has taken yet.
+    pub fn offers_left(&self) -> usize {
+        self.lock().later.len()
+    }
+
     /// Every report received so far.
     pub fn reports(&self) -> Vec<Value> {
         self.lock().reports.clone()
@@ -104,6 +115,14 @@ impl Hostile {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offer_for(&self, path: &str) -> Offer {
+        let mut state = self.lock();
+        if path.starts_with("/d/v1/checkin") && let Some(next) = state.later.pop_front() {
+            state.offer = next;
+        }
+        state.offer.clone()
     }
 
     fn converse(&self, stream: &TcpStream) -> std::io::Result<()> {
@@ -121,8 +140,8 @@ impl Hostile {
 
     /// Answers one request; false when the connection has to end.
     fn answer(&self, stream: &TcpStream, request: &Request) -> std::io::Result<bool> {
-        let offer = self.lock().offer.clone();
         let path = request.line.split(' ').nth(1).unwrap_or_default();
+        let offer = self.offer_for(path);
         if path.starts_with("/d/v1/report") {
             let report = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
             self.lock().reports.push(report);

@@ -1,0 +1,183 @@
+//! The whole product on one bench: `goldcrest serve` as a process, the CLI as its user types it, and boards.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use goldcrest_fleet::Board;
+use serde_json::Value;
+
+use crate::rig::{Rig, quick};
+
+/// A server, a project and its keys.
+pub struct Bench {
+    /// Boards, and the folder that everything is in.
+    pub rig: Rig,
+    server: Option<Child>,
+    address: String,
+    token: String,
+    keyring: Vec<u8>,
+}
+
+impl Bench {
+    /// Starts a server with an empty data folder, makes a project called `demo` and its keys.
+    ///
+    /// # Errors
+    /// When a command fails; the text holds what it said.
+    pub fn start() -> Result<Self> {
+        let mut bench = Self {
+            rig: Rig::new()?,
+            server: None,
+            address: "127.0.0.1:0".to_owned(),
+            token: String::new(),
+            keyring: Vec::new(),
+        };
+        bench.start_server()?;
+        bench.cli(&["keygen", "--name", "demo", "--bits", "2048"])?;
+        bench.keyring = std::fs::read(bench.path("config/goldcrest/keys/demo.keyring"))?;
+        std::fs::create_dir_all(bench.path("project/src"))?;
+        std::fs::write(
+            bench.path("project/goldcrest.toml"),
+            "[app]\nname = \"demo\"\nversion = \"0\"\n[pack]\nroot = \"src\"\nraw = [\"main.py\", \"lib/**\"]\n[sign]\nkey = \"demo\"\n",
+        )?;
+        Ok(bench)
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A path in the bench's folder.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.rig.folder.path().join(relative)
+    }
+
+    /// Starts the server; after the first time on the same address and data.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_server(&mut self) -> Result<()> {
+        let mut command = Command::new(binary()?);
+        command.args(["--json", "serve", "--poll", "1", "--listen", &self.address]);
+        command.arg("--data").arg(self.path("data"));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("server.log"))?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let stdout = child.stdout.take().context("the server has a stdout")?;
+        self.server = Some(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let said: Value = serde_json::from_str(&line)
+            .with_context(|| format!("the server said {line:?}; its log is {}", self.path("server.log").display()))?;
+        let url = said["url"].as_str().context("a url")?;
+        self.address = url.strip_prefix("http://").context("an http url")?.to_owned();
+        if let Some(token) = said["admin_token"].as_str() {
+            token.clone_into(&mut self.token);
+        }
+        Ok(())
+    }
+
+    /// kill -9.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn kill_server(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the server runs")?;
+        server.kill()?;
+        server.wait()?;
+        Ok(())
+    }
+
+    /// Runs one command in the project's folder and returns what it printed as JSON.
+    ///
+    /// # Errors
+    /// When it exits with anything but 0; the text holds its stderr.
+    pub fn cli(&self, arguments: &[&str]) -> Result<Value> {
+        let (code, stdout, stderr) = self.cli_code(arguments)?;
+        ensure!(code == 0, "goldcrest {arguments:?} exited with {code}: {stderr}");
+        let last = stdout.lines().last().unwrap_or("null");
+        serde_json::from_str(last).with_context(|| format!("goldcrest {arguments:?} printed {stdout:?}"))
+    }
+
+    /// As [`Self::cli`], for commands that fail: exit code, stdout, stderr.
+    ///
+    /// # Errors
+    /// When the binary can't be run.
+    pub fn cli_code(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let mut command = Command::new(binary()?);
+        command.arg("--json").arg("--no-input").args(arguments);
+        command.env("XDG_CONFIG_HOME", self.path("config")).env("GOLDCREST_SERVER", self.url());
+        command.env("GOLDCREST_TOKEN", &self.token);
+        let project = self.path("project");
+        command.current_dir(if project.is_dir() { &project } else { self.rig.folder.path() });
+        let output = command.stdin(Stdio::null()).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Publishes these files as one release, without moving a channel.
+    ///
+    /// # Errors
+    /// When a file can't be written or the release is refused.
+    pub fn publish(&self, version: &str, files: &[(&str, &[u8])]) -> Result<Value> {
+        self.write_project(files)?;
+        self.cli(&["publish", "--version", version])
+    }
+
+    /// Makes these files the project's only ones.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn write_project(&self, files: &[(&str, &[u8])]) -> Result<()> {
+        let root = self.path("project/src");
+        std::fs::remove_dir_all(&root)?;
+        for (path, bytes) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            std::fs::write(path, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Enrols a device and makes its board, which is off.
+    ///
+    /// # Errors
+    /// When the server refuses it or the board can't be made.
+    pub async fn device(&self, name: &str, files: &[(&str, &[u8])]) -> Result<Board> {
+        let added = self.cli(&["device", "add", name, "--package", "demo"])?;
+        let token = added["token"].as_str().with_context(|| format!("no token in {added}"))?;
+        self.rig.board(name, &quick(&self.url(), token), &self.keyring, files).await
+    }
+
+    /// One answer of the management API.
+    ///
+    /// # Errors
+    /// When the server does not answer with 200 and JSON.
+    pub fn api(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/api/v1/{path}", self.url());
+        let mut answer = ureq::get(&url).header("Authorization", format!("Bearer {}", self.token)).call()?;
+        let text = answer.body_mut().read_to_string()?;
+        serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if self.server.is_some() && let Err(error) = self.kill_server() {
+            eprintln!("the server did not end: {error}");
+        }
+    }
+}
+
+/// The product's binary, beside the test's own.
+fn binary() -> Result<PathBuf> {
+    let mut path = std::env::current_exe()?;
+    while path.pop() {
+        let candidate = path.join("goldcrest");
+        if candidate.is_file() {
+            return Ok(candidate);
+        }
+    }
+    bail!("the goldcrest binary is not built: cargo build -p goldcrest")
+}
