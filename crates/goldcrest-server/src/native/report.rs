@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use goldcrest_core::Refusal;
 use goldcrest_core::deployment::Signal;
 use goldcrest_core::message::{MAX_FACTS, MAX_REPORT, Report, ReportStage};
 use serde_json::{Map, Value};
@@ -60,10 +61,14 @@ async fn apply(writing: &mut Writing, device_id: i64, report: &Report, now_ms: i
         None => None,
     };
     match active {
-        Some(active) if Some(&active.digest) == digest.as_ref() => {
+        Some(active) if Some(&active.digest) == digest.as_ref() && !refuses_keyring(report) => {
             if report.stage == ReportStage::Trial {
                 device.running.clone_from(&digest);
                 device.run_state = Some("trial".into());
+            }
+            if outcome.reason.is_some() && report.stage == ReportStage::Downloading {
+                // A failure that may pass: shown while it lasts.
+                writing.set_deployment(active.id, active.state, &outcome, now_ms).await?;
             }
             let signal = Signal::Reported(report.stage);
             track::apply(writing, &mut device, &active, &signal, &outcome, &mut touched, now_ms).await?;
@@ -77,6 +82,12 @@ async fn apply(writing: &mut Writing, device_id: i64, report: &Report, now_ms: i
     }
     track::save(writing, &device).await?;
     Ok(touched)
+}
+
+/// A board that refuses a keyring keeps its own and goes on: nothing is said about the release that it was offered with.
+fn refuses_keyring(report: &Report) -> bool {
+    let refusals = [Refusal::KeyringOld, Refusal::KeyringThreshold];
+    refusals.into_iter().any(|refusal| report.reason.as_deref() == Some(refusal.as_str()))
 }
 
 /// New facts replace old ones of the same name; the oldest go when there are too many.

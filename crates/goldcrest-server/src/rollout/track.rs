@@ -22,10 +22,13 @@ pub(crate) async fn apply(
     if next == active.state {
         return Ok(next);
     }
-    // A deployment that goes well has no reason, whatever the report said.
-    let silent = Outcome::default();
     let is_bad_end = next.is_final() && next != DeploymentState::Confirmed;
+    // While it goes on, only a report of a failure that may pass gives a reason; at a good end there is none.
+    let silent = Outcome::default();
     writing.set_deployment(active.id, next, if is_bad_end { outcome } else { &silent }, now_ms).await?;
+    if next == DeploymentState::Confirmed {
+        writing.clear_outcome(active.id).await?;
+    }
     if next.is_final() {
         finish(writing, device, active, next).await?;
         touched.extend(active.rollout_id);

@@ -129,6 +129,15 @@ impl Writing {
         Ok(())
     }
 
+    /// Forgets the failures that a deployment got over.
+    pub(crate) async fn clear_outcome(&mut self, id: i64) -> anyhow::Result<()> {
+        sqlx::query("UPDATE deployment SET reason = NULL, detail = NULL, trace = NULL WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
     /// Gives a deployment that ended without a traceback (it was concluded from a check-in) what a late report says about it.
     pub(crate) async fn explain_ended(
         &mut self,

@@ -249,3 +249,37 @@ async fn the_newest_two_hundred_events_are_kept() {
     assert_eq!(all.len(), 200);
     assert_eq!((all[0]["detail"].as_str(), all[199]["detail"].as_str()), (Some("start 204"), Some("start 5")));
 }
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_shown_until_it_has() {
+    let app = TestApp::start().await;
+    let device = app.device("one").await;
+    let one = release("1.0.0", 100);
+    app.admin().publish(&one).await;
+    app.admin().set_stable("1.0.0").await;
+    device.check_in("-", "ok", &[]).await.expect(200);
+    let passing = json!({"stage": "downloading", "release": one.digest, "reason": "network", "detail": "cut"});
+    device.report(passing.clone()).await.expect(204);
+    assert_eq!(app.admin().deployment_line("one").await, "1.0.0 downloading(network)");
+    device.report(json!({"stage": "verified", "release": one.digest})).await.expect(204);
+    device.report(passing).await.expect(204);
+    assert_eq!(app.admin().deployment_line("one").await, "1.0.0 verified(network)");
+    device.check_in("-", "ok", &[]).await.expect(200);
+    device.check_in(&one.digest, "ok", &[]).await.expect(304);
+    assert_eq!(app.admin().deployment_line("one").await, "1.0.0 confirmed");
+}
+
+#[tokio::test]
+async fn a_refused_keyring_does_not_end_the_deployment() {
+    let app = TestApp::start().await;
+    let device = app.device("one").await;
+    let one = release("1.0.0", 100);
+    app.admin().publish(&one).await;
+    app.admin().set_stable("1.0.0").await;
+    device.check_in("-", "ok", &[]).await.expect(200);
+    device.report(json!({"stage": "failed", "release": one.digest, "reason": "keyring-threshold"})).await.expect(204);
+    assert_eq!(app.admin().deployment_line("one").await, "1.0.0 notified");
+    let events = app.admin().see("/api/v1/devices/one/events").await;
+    assert_eq!(events["events"][0]["reason"], "keyring-threshold");
+    device.update("-", &one).await;
+}
