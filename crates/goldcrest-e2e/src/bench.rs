@@ -105,15 +105,28 @@ impl Bench {
     /// # Errors
     /// When the binary can't be run.
     pub fn cli_code(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let output = self.command(arguments)?.output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Starts a command whose end does not matter.
+    ///
+    /// # Errors
+    /// When the binary can't be run.
+    pub fn cli_child(&self, arguments: &[&str]) -> Result<Child> {
+        Ok(self.command(arguments)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
         command.arg("--json").arg("--no-input").args(arguments);
         command.env("XDG_CONFIG_HOME", self.path("config")).env("GOLDCREST_SERVER", self.url());
         command.env("GOLDCREST_TOKEN", &self.token);
         let project = self.path("project");
         command.current_dir(if project.is_dir() { &project } else { self.rig.folder.path() });
-        let output = command.stdin(Stdio::null()).output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
+        command.stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Publishes these files as one release, without moving a channel.
