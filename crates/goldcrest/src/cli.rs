@@ -20,7 +20,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not logged in or not
     version,
     about = "Over-the-air updates for fleets of MicroPython boards: pack, sign, publish, roll out, watch"
 )]
-#[command(long_about = None, after_help = AFTER_HELP, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(long_about = None, after_help = AFTER_HELP, max_term_width = 110, subcommand_required = true, arg_required_else_help = true, disable_help_flag = true)]
 pub struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
@@ -70,6 +70,9 @@ pub struct Globals {
     /// Never ask: a question without --yes is an error
     #[arg(long, global = true)]
     pub no_input: bool,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// When to use colours.

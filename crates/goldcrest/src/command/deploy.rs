@@ -16,6 +16,7 @@ use crate::pack::IdentityOptions;
 )]
 pub struct Args {
     /// Published version to roll out [default: publish this project first]
+    #[arg(conflicts_with_all = ["release_version", "python", "allow_secret", "created", "counter", "expires_in", "allow_dirty"])]
     version: Option<String>,
     /// Package [default: the project's]
     #[arg(long)]

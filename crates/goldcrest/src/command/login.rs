@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// Options of `login`. The token comes from --token, `GOLDCREST_TOKEN`, or standard input.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Check a token and store it with its server for later commands.\n\nThe token comes from --token, GOLDCREST_TOKEN or standard input, so that it need not stand in the shell's history."
+    after_help = "The token comes from --token, GOLDCREST_TOKEN or standard input, so that it need not stand in the\nshell's history:  goldcrest login http://127.0.0.1:8700 < goldcrest-data/admin.token"
 )]
 pub struct Args {
     /// Address of the server [default: --server, or the project's]
