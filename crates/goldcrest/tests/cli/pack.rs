@@ -139,6 +139,18 @@ fn the_time_is_the_options_then_the_environments() {
 }
 
 #[test]
+fn a_root_that_runs_nothing_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("project/src/app.py", "x = 1\n");
+    std::fs::remove_file(sandbox.path("project/main.py")).unwrap();
+    let ran = sandbox.run(&["pack", "--check"]);
+    assert_eq!(ran.code, 0);
+    expect![[r#"
+        note: neither main.py nor boot.py is in [pack] root: a board with this release runs nothing by itself
+    "#]].assert_eq(&ran.stderr);
+}
+
+#[test]
 fn what_was_packed_verifies() {
     let sandbox = Sandbox::new();
     sandbox.ok(&["pack", "--created", "1700000000"]);
