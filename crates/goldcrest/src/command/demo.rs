@@ -59,10 +59,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut scene = Scene::open(&data, args, context)?;
     let tally = if scene.is_new { Some(story(&mut scene, &downloads, context)?) } else { None };
     if let Some(tally) = &tally {
-        let line = tally.to_json(started.elapsed());
+        let line = tally.closing(started.elapsed());
         context.output.result(&line, || next_steps(&scene));
         if !tally.holds() {
-            return Err(Failure::failed(format!("the demo did not end as it should: {line}"))
+            return Err(Failure::failed(format!("the demo did not end as it should: {line:?}"))
                 .hint(format!("read the logs in {}, kept with --data", data.display())));
         }
     } else {

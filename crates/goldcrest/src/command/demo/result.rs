@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Result;
 use crate::client::Client;
@@ -53,12 +54,26 @@ impl Tally {
         self.updated == self.boards && self.rolled_back == 1 && self.untouched + 1 == self.boards
     }
 
-    pub(super) fn to_json(&self, elapsed: Duration) -> Value {
-        json!({
-            "boards": self.boards, "updated": self.updated, "rolled_back": self.rolled_back,
-            "untouched": self.untouched, "seconds": (elapsed.as_secs_f64() * 10.0).round() / 10.0,
-        })
+    /// The closing line.
+    pub(super) fn closing(&self, elapsed: Duration) -> Closing {
+        Closing {
+            boards: self.boards,
+            updated: self.updated,
+            rolled_back: self.rolled_back,
+            untouched: self.untouched,
+            seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
+        }
     }
+}
+
+/// The closing line of `--json`, in this order.
+#[derive(Debug, Serialize)]
+pub(super) struct Closing {
+    boards: usize,
+    updated: usize,
+    rolled_back: usize,
+    untouched: usize,
+    seconds: f64,
 }
 
 /// State of a rollout in words.
@@ -89,6 +104,8 @@ pub(super) fn told(rollout: &Value) -> String {
 #[cfg(test)]
 mod tests {
     //! What counts as updated, rolled back and untouched.
+
+    use serde_json::json;
 
     use super::*;
 

