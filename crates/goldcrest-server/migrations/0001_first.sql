@@ -131,7 +131,7 @@ CREATE TABLE deployment (
     updated_ms BIGINT NOT NULL
 );
 CREATE INDEX deployment_by_device ON deployment (device_id, id);
-CREATE INDEX deployment_by_rollout ON deployment (rollout_id, device_id);
+CREATE INDEX deployment_by_rollout ON deployment (rollout_id, state);
 
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -37,7 +37,7 @@ pub(crate) async fn upload_release(
     let (bytes, workspace) = blocking(move || Ok((std::fs::read(workspace.path("archive"))?, workspace))).await?;
     let held = held_objects(&app, &admin, &bytes).await?;
     let shared = Arc::clone(&app);
-    let checked = blocking(move || check_and_store(&shared.blobs, &workspace, &bytes, &keyring, &held)).await?;
+    let checked = blocking(move || check_and_store(&shared.blobs, &workspace, &bytes, keyring, &held)).await?;
     let (row, is_new) = record(&app, &admin, &checked).await?;
     if is_new {
         tracing::info!(package = row.package, version = row.version, token.name = admin.token, "release uploaded");
@@ -86,6 +86,8 @@ async fn held_objects(app: &App, admin: &Admin, bytes: &[u8]) -> Result<BTreeMap
 /// A release whose objects are on the disk.
 struct Checked {
     signed: SignedManifest,
+    /// The keyring that it was checked against.
+    keyring: String,
     objects: Vec<ObjectRow>,
 }
 
@@ -93,12 +95,12 @@ fn check_and_store(
     blobs: &Blobs,
     workspace: &Workspace,
     bytes: &[u8],
-    keyring: &str,
+    keyring: String,
     held: &BTreeMap<Digest, u64>,
 ) -> anyhow::Result<Checked> {
-    let keyring = Keyring::parse(keyring.as_bytes())
+    let parsed = Keyring::parse(keyring.as_bytes())
         .map_err(|refused| anyhow::anyhow!("the stored keyring is damaged: {refused}"))?;
-    let verified = check_archive(bytes, &keyring, |digest| held.get(digest).copied())?;
+    let verified = check_archive(bytes, &parsed, |digest| held.get(digest).copied())?;
     let on_disk = blobs.write_all(workspace, verified.objects.iter().map(|(digest, object)| (*digest, object.wire)))?;
     let mut objects = Vec::with_capacity(on_disk.len());
     for (digest, wire_size) in on_disk {
@@ -106,13 +108,18 @@ fn check_and_store(
         let (size, wire_size) = (i64::try_from(size)?, i64::try_from(wire_size)?);
         objects.push(ObjectRow { digest: digest.to_string(), size, wire_size });
     }
-    Ok(Checked { signed: verified.signed, objects })
+    Ok(Checked { signed: verified.signed, keyring, objects })
 }
 
 /// Writes the rows of a release in one transaction; whether it is new.
 async fn record(app: &App, admin: &Admin, checked: &Checked) -> Result<(ReleaseRow, bool), Failure> {
     let manifest = &checked.signed.manifest;
     let mut writing = app.store.begin().await?;
+    if writing.keyring(admin.project_id).await?.as_ref() != Some(&checked.keyring) {
+        // The key may be revoked by now.
+        let text = "the keyring was replaced during the upload".to_owned();
+        return Err(Failure::Conflict(text, "upload the release again"));
+    }
     let found = writing.release(admin.project_id, manifest.package.as_str(), manifest.version.as_str()).await?;
     if let Some(row) = found {
         if row.digest == checked.signed.digest.to_string() {

@@ -8,7 +8,7 @@ use crate::store::{ActiveDeployment, Outcome, TrackedDevice, Writing};
 /// Moves the active deployment of a device on. Returns its state afterwards.
 ///
 /// When it ends, the device's desired release follows: confirmed, it stays; failed or cancelled, it is what the device settled on before.
-/// The rollout that it belongs to is noted in `touched`.
+/// The rollout that it belongs to is noted in `touched` when that may bring it a step further.
 pub(crate) async fn apply(
     writing: &mut Writing,
     device: &mut TrackedDevice,
@@ -31,7 +31,12 @@ pub(crate) async fn apply(
     }
     if next.is_final() {
         finish(writing, device, active, next).await?;
-        touched.extend(active.rollout_id);
+        if let Some(rollout_id) = active.rollout_id
+            && (next.is_failure() || !writing.is_under_way(rollout_id).await?)
+        {
+            // Else nothing follows from it: deciding reads every device of the rollout, so not at each of its ends.
+            touched.insert(rollout_id);
+        }
     }
     save(writing, device).await?;
     tracing::info!(

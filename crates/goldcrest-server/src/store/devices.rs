@@ -104,10 +104,10 @@ impl Store {
         after: &str,
         limit: i64,
     ) -> anyhow::Result<Vec<DeviceRow>> {
-        // LIKE may ignore case: the rows are compared once more below.
+        // REPLACE finds a part exactly; LIKE ignores case in some databases.
         let sql = select_device!(
             "WHERE d.project_id = $1 AND d.name > $2 AND ($3 IS NULL OR p.name = $3) AND ($4 IS NULL OR d.channel = $4)
-             AND ($5 IS NULL OR d.state = $5) AND ($6 IS NULL OR d.labels LIKE $6 ESCAPE '~') ORDER BY d.name LIMIT $7"
+             AND ($5 IS NULL OR d.state = $5) AND ($6 IS NULL OR REPLACE(d.labels, $6, '') <> d.labels) ORDER BY d.name LIMIT $7"
         );
         let rows: Vec<DeviceRow> = sqlx::query_as(sql)
             .bind(project_id)
@@ -115,16 +115,12 @@ impl Store {
             .bind(&filter.package)
             .bind(&filter.channel)
             .bind(&filter.state)
-            .bind(filter.label.as_deref().map(like_pattern))
+            .bind(&filter.label)
             .bind(limit)
             .fetch_all(&self.readers)
             .await?;
         Ok(rows)
     }
-}
-
-fn like_pattern(part: &str) -> String {
-    format!("%{}%", part.replace('~', "~~").replace('%', "~%").replace('_', "~_"))
 }
 
 impl Writing {

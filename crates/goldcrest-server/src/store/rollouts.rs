@@ -168,6 +168,18 @@ impl Writing {
         views.collect()
     }
 
+    /// Whether a deployment of this rollout has not ended.
+    pub(crate) async fn is_under_way(&mut self, id: i64) -> anyhow::Result<bool> {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM deployment WHERE rollout_id = $1
+             AND state IN ('queued', 'notified', 'downloading', 'verified', 'installing', 'trial') LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        Ok(found.is_some())
+    }
+
     /// The devices whose deployment in this rollout has not begun.
     pub(crate) async fn queued_devices(&mut self, rollout_id: i64) -> anyhow::Result<Vec<i64>> {
         let ids = sqlx::query_scalar(

@@ -163,6 +163,11 @@ async fn lists_come_in_pages_and_by_filter() {
     assert_eq!(all, ["d0", "d1", "d2", "d3", "d4", "d5", "d6"]);
     assert_eq!(names(&admin.see("/api/v1/devices?label=half=1").await), ["d1", "d3", "d5"]);
     assert_eq!(names(&admin.see("/api/v1/devices?label=half=_").await), Vec::<String>::new());
+    admin.patch("/api/v1/devices/d0", json!({"labels": {"Room": "A%"}})).await.expect(200);
+    assert_eq!(names(&admin.see("/api/v1/devices?label=Room=A%25").await), ["d0"]);
+    for other in ["room=A%25", "Room=a%25", "oom=A%25", "Room=A"] {
+        assert_eq!(names(&admin.see(&format!("/api/v1/devices?label={other}")).await), Vec::<String>::new(), "{other}");
+    }
     assert_eq!(names(&admin.see("/api/v1/devices?state=trial").await), Vec::<String>::new());
     assert_eq!(names(&admin.see("/api/v1/devices?package=other").await), Vec::<String>::new());
     for counter in 1..=5 {
