@@ -158,9 +158,17 @@ impl Bench {
     /// # Errors
     /// When the server refuses it or the board can't be made.
     pub async fn device(&self, name: &str, files: &[(&str, &[u8])]) -> Result<Board> {
+        self.device_at(&self.url(), name, files).await
+    }
+
+    /// As [`Self::device`]; the board reaches the server by this address.
+    ///
+    /// # Errors
+    /// When the server refuses it or the board can't be made.
+    pub async fn device_at(&self, url: &str, name: &str, files: &[(&str, &[u8])]) -> Result<Board> {
         let added = self.cli(&["device", "add", name, "--package", "demo"])?;
         let token = added["token"].as_str().with_context(|| format!("no token in {added}"))?;
-        self.rig.board(name, &quick(&self.url(), token), &self.keyring, files).await
+        self.rig.board(name, &quick(url, token), &self.keyring, files).await
     }
 
     /// One answer of the management API.
@@ -177,7 +185,9 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if self.server.is_some() && let Err(error) = self.kill_server() {
+        if self.server.is_some()
+            && let Err(error) = self.kill_server()
+        {
             eprintln!("the server did not end: {error}");
         }
     }

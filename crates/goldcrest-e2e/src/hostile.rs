@@ -68,10 +68,8 @@ impl Hostile {
     /// When no port can be bound.
     pub fn start(offer: Offer) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let server = Self {
-            address: listener.local_addr()?,
-            state: Arc::new(Mutex::new(State { offer, ..State::default() })),
-        };
+        let server =
+            Self { address: listener.local_addr()?, state: Arc::new(Mutex::new(State { offer, ..State::default() })) };
         let accepting = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -119,7 +117,9 @@ impl Hostile {
 
     fn offer_for(&self, path: &str) -> Offer {
         let mut state = self.lock();
-        if path.starts_with("/d/v1/checkin") && let Some(next) = state.later.pop_front() {
+        if path.starts_with("/d/v1/checkin")
+            && let Some(next) = state.later.pop_front()
+        {
             state.offer = next;
         }
         state.offer.clone()

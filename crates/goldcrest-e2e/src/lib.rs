@@ -4,3 +4,4 @@ pub mod bench;
 pub mod crafted;
 pub mod hostile;
 pub mod rig;
+pub mod wire;

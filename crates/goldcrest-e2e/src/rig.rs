@@ -75,7 +75,10 @@ pub fn quick(server: &str, token: &str) -> BoardJson {
 
 /// A program that does nothing but check in, and says which version it is.
 pub fn program(version: &str) -> Vec<u8> {
-    format!("import goldcrest, time\nprint('app {version}')\nwhile True:\n    goldcrest.poll()\n    time.sleep_ms(20)\n").into_bytes()
+    format!(
+        "import goldcrest, time\nprint('app {version}')\nwhile True:\n    goldcrest.poll()\n    time.sleep_ms(20)\n"
+    )
+    .into_bytes()
 }
 
 /// What belongs to the release and its owner: everything but the agent's own working files.

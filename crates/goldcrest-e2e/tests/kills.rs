@@ -48,7 +48,9 @@ async fn kill(mut dice: Dice) -> Result<()> {
         kills += update_under_fire(&mut bench, &mut boards, &mut dice).await?;
         confirmed(&bench, &version.to_string()).await.with_context(|| format!("after {kills} kills"))?;
         for (board, events) in &mut boards {
-            check_board(board, events, version).await.with_context(|| format!("{} after {kills} kills", board.name()))?;
+            check_board(board, events, version)
+                .await
+                .with_context(|| format!("{} after {kills} kills", board.name()))?;
         }
     }
     println!("{kills} kills over {version} releases");
@@ -149,10 +151,8 @@ fn check_server(bench: &Bench, last: u32) -> Result<()> {
 fn release(version: u32) -> Vec<(&'static str, Vec<u8>)> {
     let mut dice = Dice(u64::from(version) + 1);
     let noise: String = (0..1200).map(|_| format!("{:016x}", dice.next())).collect();
-    let mut files = vec![
-        ("main.py", program(&version.to_string())),
-        ("lib/noise.py", format!("N = '{noise}'\n").into_bytes()),
-    ];
+    let mut files =
+        vec![("main.py", program(&version.to_string())), ("lib/noise.py", format!("N = '{noise}'\n").into_bytes())];
     if version.is_multiple_of(2) {
         files.push(("lib/even/only.py", b"EVEN = True\n".to_vec()));
     }

@@ -56,7 +56,8 @@ async fn text_changed_after_signing() {
     let text = String::from_utf8(release.signed_by("release")).expect("text");
     let forged = text.replace("version 2.0", "version 2.1");
     let digest = release.clone().with("version 2.0", "version 2.1").digest();
-    refused(Offer { manifest: Some((digest, Body::Whole(forged.into_bytes()))), ..release.offer() }, "bad-signature").await;
+    refused(Offer { manifest: Some((digest, Body::Whole(forged.into_bytes()))), ..release.offer() }, "bad-signature")
+        .await;
 }
 
 #[tokio::test]

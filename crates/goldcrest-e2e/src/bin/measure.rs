@@ -1,0 +1,143 @@
+//! The figures of docs/benchmarks.md that need a server and boards; `cargo xtask bench` runs it. Prints one JSON object.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use goldcrest_e2e::bench::Bench;
+use goldcrest_e2e::rig::{LIMIT, eventually, program};
+use goldcrest_e2e::wire::Wire;
+use goldcrest_fleet::{Board, BoardEvent};
+use serde_json::{Value, json};
+
+const BOARDS: [&str; 5] = ["attic", "garage", "kitchen", "lab", "porch"];
+/// Check-ins over which the bytes of one are averaged.
+const POLLS: u32 = 5;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let one = one_board().await?;
+    let five = five_boards().await?;
+    println!("{}", json!({"one_board": one, "five_boards": five}));
+    Ok(())
+}
+
+/// Files of a synthetic application: `count` files of `size` bytes, those in `changed` different in every round.
+fn app(round: u32, count: usize, size: usize, changed: usize) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = (0..count)
+        .map(|n| {
+            let version = if n < changed { round } else { 0 };
+            let line = |i: usize| format!("def f{i}_{n}(x): return x * {} + {version}\n", i * 7919 % 997);
+            let mut text: String = (0..)
+                .map(line)
+                .scan(0, |length, l| {
+                    *length += l.len();
+                    (*length <= size).then_some(l)
+                })
+                .collect();
+            text.push_str(&"#".repeat(size - text.len()));
+            (format!("lib/app/m{n}.py"), text.into_bytes())
+        })
+        .collect();
+    files.push(("main.py".to_owned(), program(&round.to_string())));
+    files
+}
+
+struct Bed {
+    bench: Bench,
+    wire: Wire,
+    board: Board,
+    round: u32,
+}
+
+impl Bed {
+    /// Publishes the next round and returns what the update cost: bytes, flash operations, seconds.
+    async fn update(&mut self, count: usize, size: usize, changed: usize) -> Result<Value> {
+        self.round += 1;
+        let files = app(self.round, count, size, changed);
+        let files: Vec<_> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
+        let version = self.round.to_string();
+        self.bench.publish(&version, &files)?;
+        self.wire.take();
+        let before = self.board.flash();
+        let start = Instant::now();
+        self.bench.cli(&["channel", "set", "stable", &version])?;
+        running(&self.bench, &version).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let (bytes, after) = (self.wire.take(), self.board.flash());
+        Ok(json!({
+            "bytes_up": bytes.up, "bytes_down": bytes.down,
+            "flash_programs": after.programs - before.programs, "flash_erases": after.erases - before.erases,
+            "seconds": (seconds * 10.0).round() / 10.0,
+        }))
+    }
+}
+
+async fn running(bench: &Bench, version: &str) -> Result<()> {
+    let done = eventually("the release on every device", || {
+        let devices = bench.api("devices").ok()?;
+        devices["devices"].as_array()?.iter().all(|d| d["running"] == version && d["state"] == "in-sync").then_some(())
+    });
+    done.await.with_context(|| format!("{:#}", bench.api("devices").unwrap_or_default()))
+}
+
+async fn one_board() -> Result<Value> {
+    let bench = Bench::start()?;
+    let wire = Wire::to(&bench.url())?;
+    let mut board = bench.device_at(&wire.url(), "kitchen", &[("main.py", &program("0"))]).await?;
+    board.power_on().await?;
+    let mut bed = Bed { bench, wire, board, round: 0 };
+    let first_60k = bed.update(1, 60_000, 1).await?;
+    let next_60k = bed.update(1, 60_000, 1).await?;
+    let first_92 = bed.update(92, 6_900, 2).await?;
+    let two_of_92 = bed.update(92, 6_900, 2).await?;
+    let boot = ordinary_boot(&mut bed).await?;
+    bed.board.stop().await?;
+    Ok(
+        json!({"first_60k": first_60k, "next_60k": next_60k, "first_92_files": first_92, "2_of_92_files": two_of_92, "ordinary_boot": boot}),
+    )
+}
+
+/// Flash operations of a boot with check-ins and no news, and the bytes of one such check-in.
+async fn ordinary_boot(bed: &mut Bed) -> Result<Value> {
+    bed.board.power_cut().await?;
+    let before = bed.board.flash();
+    let mut events = bed.board.events();
+    bed.board.power_on().await?;
+    let up = |e: &BoardEvent| matches!(e, BoardEvent::Console(line) if line.starts_with("app "));
+    events.wait_for(LIMIT, up).await?;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    bed.wire.take();
+    tokio::time::sleep(Duration::from_secs(u64::from(POLLS))).await;
+    let bytes = bed.wire.take();
+    bed.board.power_cut().await?;
+    let after = bed.board.flash();
+    Ok(json!({
+        "flash_programs": after.programs - before.programs, "flash_erases": after.erases - before.erases,
+        "checkin_bytes_up": bytes.up / u64::from(POLLS), "checkin_bytes_down": bytes.down / u64::from(POLLS),
+    }))
+}
+
+/// Seconds from the start of `goldcrest publish` until all five boards have confirmed.
+async fn five_boards() -> Result<Value> {
+    let bench = Bench::start()?;
+    let mut boards = Vec::new();
+    for name in BOARDS {
+        let mut board = bench.device(name, &[("main.py", &program("0"))]).await?;
+        board.power_on().await?;
+        boards.push(board);
+    }
+    let mut seconds = Vec::new();
+    for round in 1..=5 {
+        let files = app(round, 8, 4_000, 4);
+        let files: Vec<_> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
+        bench.write_project(&files)?;
+        let start = Instant::now();
+        bench.cli(&["publish", "--version", &round.to_string(), "--channel", "stable"])?;
+        running(&bench, &round.to_string()).await?;
+        seconds.push((start.elapsed().as_secs_f64() * 10.0).round() / 10.0);
+    }
+    for board in boards {
+        board.stop().await?;
+    }
+    Ok(json!({"publish_to_confirmed_seconds": seconds, "poll_seconds": 1}))
+}
