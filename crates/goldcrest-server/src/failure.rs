@@ -1,4 +1,4 @@
-//! What can go wrong while a request is handled, and the only place that decides HTTP status codes.
+//! What can go wrong while a request is handled, and the only place that decides HTTP status codes; the good ones are at the end.
 //!
 //! - [`Failure`] is what modules below the handlers return when the *caller* can tell one from another. Stores, blobs and jobs
 //!   return `anyhow::Error`, which becomes `Failure::Internal`, or `Failure::DiskFull` when a full disk is found among its causes.
@@ -9,17 +9,18 @@
 
 use std::io;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use goldcrest_core::Refused;
 use serde::Serialize;
 
+use crate::store::is_database_full;
+
 /// Linux and macOS: no space left on device.
 const ENOSPC: i32 = 28;
 /// Linux: quota exceeded. To the caller it is the same.
 const EDQUOT: i32 = 122;
-/// `SQLite`'s result code for a full disk or a database that reached its page limit.
-const SQLITE_FULL: &str = "13";
 /// Seconds after which a board may try again when the server is at its limits.
 const RETRY_AFTER_S: &str = "30";
 
@@ -145,8 +146,7 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             return io.kind() == io::ErrorKind::StorageFull || matches!(io.raw_os_error(), Some(ENOSPC | EDQUOT));
         }
-        matches!(cause.downcast_ref::<sqlx::Error>(), Some(sqlx::Error::Database(database))
-            if database.code().as_deref() == Some(SQLITE_FULL))
+        is_database_full(cause)
     })
 }
 
@@ -197,4 +197,30 @@ impl IntoResponse for DeviceFailure {
         }
         response
     }
+}
+
+/// 201: this was made.
+pub(crate) fn created(body: impl Serialize) -> Response {
+    (StatusCode::CREATED, axum::Json(body)).into_response()
+}
+
+/// 204: done, and nothing to say.
+pub(crate) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// 304: the caller has it, or wants nothing else.
+pub(crate) fn not_modified() -> Response {
+    StatusCode::NOT_MODIFIED.into_response()
+}
+
+/// 206: a part, with its `Content-Range`.
+pub(crate) fn partial_content(range: &str, body: Body) -> Response {
+    (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], body).into_response()
+}
+
+/// 416: the range is past the end of `size` bytes.
+pub(crate) fn range_not_satisfiable(size: u64) -> Response {
+    let range = format!("bytes */{size}");
+    (StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response()
 }

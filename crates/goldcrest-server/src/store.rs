@@ -107,6 +107,15 @@ impl Writing {
     }
 }
 
+/// `SQLite`'s result code for a full disk or a database that reached its page limit.
+const SQLITE_FULL: &str = "13";
+
+/// Whether this is a database without room to grow.
+pub(crate) fn is_database_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let database = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    database.is_some_and(|database| database.code().as_deref() == Some(SQLITE_FULL))
+}
+
 /// Whether an insert failed because the name is taken.
 pub(crate) fn is_taken(error: &anyhow::Error) -> bool {
     let database = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);

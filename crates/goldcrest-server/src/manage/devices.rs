@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use goldcrest_core::name::{ChannelName, DeviceName, PackageName};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use crate::App;
-use crate::failure::{ApiFailure, Failure, not_found};
+use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::rollout::Touched;
 use crate::rollout::advance::settle;
@@ -143,7 +142,7 @@ pub(crate) async fn create_device(
     follow_channel(&mut writing, id, package_id, &channel, now_ms).await?;
     writing.commit().await?;
     let device = load(&app, &admin, body.name.as_str()).await?;
-    Ok((StatusCode::CREATED, Json(json!({"device": device, "token": token}))))
+    Ok(created(json!({"device": device, "token": token})))
 }
 
 pub(crate) async fn get_device(
@@ -187,7 +186,7 @@ pub(crate) async fn delete_device(
     State(app): State<Arc<App>>,
     admin: Admin,
     Captures(name): Captures<String>,
-) -> Result<StatusCode, ApiFailure> {
+) -> Result<impl IntoResponse, ApiFailure> {
     let mut writing = app.store.begin().await?;
     let device = writing.tracked_by_name(admin.project_id, &name).await?.ok_or_else(|| not_found("device", &name))?;
     let touched: Touched = writing.rollouts_of_device(device.id).await?.into_iter().collect();
@@ -196,7 +195,7 @@ pub(crate) async fn delete_device(
     settle(&mut writing, touched, app.clock.now_ms()).await?;
     writing.commit().await?;
     tracing::info!(device.name = name, token.name = admin.token, "device deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(no_content())
 }
 
 pub(crate) async fn replace_token(

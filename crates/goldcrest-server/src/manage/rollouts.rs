@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use goldcrest_core::name::{ChannelName, DeviceName, PackageName, Version};
 use goldcrest_core::rollout::{MAX_STAGES, StageSize};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{deployments, devices, page};
 use crate::App;
-use crate::failure::{ApiFailure, Failure, not_found};
+use crate::failure::{ApiFailure, Failure, created, not_found};
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::rollout::{Touched, advance};
 use crate::store::{DeploymentFilter, DeviceFilter, NewRollout, ReleaseRow, RolloutRow, Writing};
@@ -90,7 +89,7 @@ pub(crate) async fn create_rollout(
     tracing::info!(rollout.id = id, devices = members.len(), token.name = admin.token, "rollout created");
     advance::settle(&mut writing, Touched::from([id]), now_ms).await?;
     writing.commit().await?;
-    Ok((StatusCode::CREATED, Json(load(&app, &admin, id).await?)))
+    Ok(created(load(&app, &admin, id).await?))
 }
 
 /// The names that a rollout is for: those given, those with the label, else all that follow the channel.

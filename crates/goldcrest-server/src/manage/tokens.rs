@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use goldcrest_core::name::DeviceName;
 use serde::Deserialize;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::page;
 use crate::App;
-use crate::failure::{ApiFailure, Failure, not_found};
+use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::store::is_taken;
 use crate::token::{self, TokenKind};
@@ -77,14 +76,14 @@ pub(crate) async fn create_token(
     })?;
     writing.commit().await?;
     tracing::info!(token.name = admin.token, token.made = name, "token made");
-    Ok((StatusCode::CREATED, Json(json!({"name": name, "token": token, "expires_ms": expires_ms}))))
+    Ok(created(json!({"name": name, "token": token, "expires_ms": expires_ms})))
 }
 
 pub(crate) async fn delete_token(
     State(app): State<Arc<App>>,
     admin: Admin,
     Captures(name): Captures<String>,
-) -> Result<StatusCode, ApiFailure> {
+) -> Result<impl IntoResponse, ApiFailure> {
     if name == admin.token {
         let text = format!("token {name} is the one of this request");
         return Err(Failure::Conflict(text, "delete it with another token").into());
@@ -95,5 +94,5 @@ pub(crate) async fn delete_token(
     }
     writing.commit().await?;
     tracing::info!(token.name = admin.token, token.deleted = name, "token deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(no_content())
 }

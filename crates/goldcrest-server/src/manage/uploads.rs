@@ -7,7 +7,7 @@ use anyhow::Context;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use goldcrest_core::archive::{self, MAX_ARCHIVE, check_archive};
 use goldcrest_core::keyring::Keyring;
@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use super::releases::ReleaseAnswer;
 use crate::App;
 use crate::blobs::{Blobs, Workspace};
-use crate::failure::{ApiFailure, Failure};
+use crate::failure::{ApiFailure, Failure, created};
 use crate::request::{Admin, Pieces};
 use crate::store::{NewRelease, ObjectRow, ReleaseRow, Writing};
 
@@ -39,11 +39,11 @@ pub(crate) async fn upload_release(
     let shared = Arc::clone(&app);
     let checked = blocking(move || check_and_store(&shared.blobs, &workspace, &bytes, keyring, &held)).await?;
     let (row, is_new) = record(&app, &admin, &checked).await?;
-    if is_new {
-        tracing::info!(package = row.package, version = row.version, token.name = admin.token, "release uploaded");
+    if !is_new {
+        return Ok(Json(ReleaseAnswer::of(row)).into_response());
     }
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(ReleaseAnswer::of(row))).into_response())
+    tracing::info!(package = row.package, version = row.version, token.name = admin.token, "release uploaded");
+    Ok(created(ReleaseAnswer::of(row)))
 }
 
 fn no_keyring() -> Failure {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use goldcrest_core::deployment::{DeploymentState, Signal};
 use goldcrest_core::manifest::{BoardContext, admit};
@@ -13,7 +13,7 @@ use goldcrest_core::{Digest, Refused, SignedManifest};
 use serde_json::{Map, Value};
 
 use crate::App;
-use crate::failure::{DeviceFailure, Failure};
+use crate::failure::{DeviceFailure, Failure, not_modified};
 use crate::request::device_of;
 use crate::request_log::ForDevice;
 use crate::rollout::advance::settle;
@@ -67,7 +67,7 @@ pub(crate) async fn check_in(
         answer
     };
     let mut response = match answer {
-        Answer::Nothing => StatusCode::NOT_MODIFIED.into_response(),
+        Answer::Nothing => not_modified(),
         Answer::Release { digest, manifest } => {
             let etag = format!("\"{digest}\"");
             ([(header::ETAG, etag), (header::CONTENT_TYPE, "text/plain; charset=utf-8".into())], manifest)

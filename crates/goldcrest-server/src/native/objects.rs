@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use anyhow::Context as _;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use goldcrest_core::Digest;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
 
 use super::range::{Part, part_of};
 use crate::App;
-use crate::failure::{DeviceFailure, Failure, not_found};
+use crate::failure::{DeviceFailure, Failure, not_found, not_modified, partial_content, range_not_satisfiable};
 use crate::request::device_of;
 use crate::request_log::ForDevice;
 
@@ -38,7 +38,7 @@ pub(crate) async fn get_object(
     let object = app.store.object(device.project_id, &name).await?.ok_or_else(|| not_found("object", digest))?;
     let etag = format!("\"{digest}\"");
     let mut response = if is_known(&headers, &etag) {
-        StatusCode::NOT_MODIFIED.into_response()
+        not_modified()
     } else {
         send(&app, &headers, &digest, &etag, u64::try_from(object.wire_size).unwrap_or(0)).await?
     };
@@ -58,13 +58,11 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 async fn send(app: &App, headers: &HeaderMap, digest: &Digest, etag: &str, size: u64) -> Result<Response, Failure> {
-    let (first, length, status) = match part_of(headers, etag, size) {
-        Part::Whole => (0, size, StatusCode::OK),
-        Part::Bytes { first, last } => (first, last - first + 1, StatusCode::PARTIAL_CONTENT),
-        Part::Unsatisfiable => {
-            let range = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, range).into_response());
-        }
+    let part = part_of(headers, etag, size);
+    let (first, length) = match part {
+        Part::Whole => (0, size),
+        Part::Bytes { first, last } => (first, last - first + 1),
+        Part::Unsatisfiable => return Ok(range_not_satisfiable(size)),
     };
     let opened = app.blobs.read(digest).with_context(|| format!("cannot open object {digest}"))?;
     let (file, on_disk) = opened.with_context(|| format!("the file of object {digest} is gone"))?;
@@ -76,14 +74,14 @@ async fn send(app: &App, headers: &HeaderMap, digest: &Digest, etag: &str, size:
         file.seek(io::SeekFrom::Start(first)).await.with_context(|| format!("cannot read object {digest}"))?;
     }
     let body = FilePart { file, left: length, piece: vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))] };
-    let mut response = (status, Body::new(body)).into_response();
+    let body = Body::new(body);
+    let mut response = match part {
+        Part::Bytes { first, last } => partial_content(&format!("bytes {first}-{last}/{size}"), body),
+        Part::Whole | Part::Unsatisfiable => body.into_response(),
+    };
     let found = response.headers_mut();
     found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     found.insert(header::CONTENT_LENGTH, length.into());
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {first}-{}/{size}", first + length - 1);
-        found.insert(header::CONTENT_RANGE, HeaderValue::from_str(&range).context("numbers are a header value")?);
-    }
     Ok(response)
 }
 

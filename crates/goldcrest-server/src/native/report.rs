@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use goldcrest_core::Refusal;
 use goldcrest_core::deployment::Signal;
@@ -12,7 +12,7 @@ use goldcrest_core::message::{MAX_FACTS, MAX_REPORT, Report, ReportStage};
 use serde_json::{Map, Value};
 
 use crate::App;
-use crate::failure::{DeviceFailure, Failure};
+use crate::failure::{DeviceFailure, Failure, no_content};
 use crate::request::{device_of, read_body};
 use crate::request_log::ForDevice;
 use crate::rollout::advance::settle;
@@ -33,7 +33,7 @@ pub(crate) async fn take_report(
     let touched = apply(&mut writing, device.device_id, &report, now_ms).await?;
     settle(&mut writing, touched, now_ms).await?;
     writing.commit().await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
+    let mut response = no_content();
     response.extensions_mut().insert(ForDevice(device.name));
     Ok(response)
 }
