@@ -1,27 +1,20 @@
-"""Install: takes a manifest from the server, stages what differs under /.ota/, and leaves a journal for the guard."""
+"""Install: stages what differs from an admitted manifest under /.ota/, and leaves a journal for the guard."""
 
 import gc
 import hashlib
 import os
-import sys
-import time
 from binascii import hexlify
 
-from goldcrest import PROTOCOL, Refused, guard, manifest, verify
+from goldcrest import Refused, guard
 
 D = guard.D
-_ARCHS = "- x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc".split()  # by _mpy >> 10
 
 
-def update(http, cfg, etag, told):
-    """Take the release whose manifest is the body that `http` is about to read. The board runs it after the next reset.
+def update(http, keep, etag, told):
+    """Stage the release whose manifest is /.ota/m. The board runs it after the next reset.
 
     `told(stage)` reports progress. Raises Refused, or OSError when the flash fails; then nothing has changed.
     """
-    _, run, floor, _ = guard.state()
-    head = receive(http, etag)
-    now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
-    admit(head, cfg, int(floor), sys.platform, getattr(sys.implementation, "_mpy", 0), now)
     if guard.read("target") != etag:  # staged files of another target
         guard.clean("n")
         guard.write("target", etag)
@@ -29,7 +22,7 @@ def update(http, cfg, etag, told):
     guard.remove("tries")
     guard.remove("trace")
     os.rename(D + "m", D + "next")
-    space(*plan(head["keep"] + cfg.get("keep", [])))
+    space(*plan(keep))
     told("downloading")
     buf = memoryview(bytearray(512))
     with open(D + "j") as f:
@@ -42,50 +35,9 @@ def update(http, cfg, etag, told):
     told("verified")
     guard.golden()  # the running agent is confirmed, and it is its journal that the guard will read
     os.rename(D + "j", D + "journal")
+    _, run, floor, _ = guard.state()
     guard.set_state("commit", etag, floor, run)
     told("installing")
-
-
-def receive(http, etag):
-    """Stream the manifest to flash, check it and its signature. -> its header."""
-    if http.left > 1 << 20:
-        raise Refused("endless", "manifest")
-    space(http.left, 0, 0)
-    buf = memoryview(bytearray(512))
-    with open(D + "m", "wb") as f:
-        while http.left:
-            f.write(buf[: http.readinto(buf)])
-    with open(D + "m", "rb") as f:
-        head = manifest.check(f)
-        verify.signed(f, head["digest"], D + "keyring")
-    if hexlify(head["digest"]).decode() != etag:
-        raise Refused("hash", "manifest")
-    return head
-
-
-def admit(head, cfg, floor, platform, mpy, now):
-    """Refuse a good release that is not for this board. `now` in seconds since 1970."""
-    package = cfg.get("package", head["package"])
-    boards = head.get("boards", platform).split(" ")
-    need, sub, arch = head.get("mpy") or (mpy & 255, None, 0)
-    if sub is not None:
-        arch = _ARCHS.index(arch) if arch in _ARCHS else 99
-    for bad, why, detail in (
-        (package != head["package"], "package", head["package"]),
-        (platform not in boards and cfg.get("board") not in boards, "board", "made for %s" % boards),
-        # Thumb code of a smaller core runs on a larger one (py/persistentcode.c).
-        (
-            need != mpy & 255 or sub is not None and (sub != mpy >> 8 & 3 or arch != mpy >> 10 and not 4 <= arch < mpy >> 10 < 9),
-            "mpy",
-            "needs %s" % (head.get("mpy"),),
-        ),
-        (head["agent"] > PROTOCOL, "agent", "needs %d" % head["agent"]),
-        (head["counter"] < floor, "floor", "%d < %d" % (head["counter"], floor)),
-        # A clock that is not later than `created` was never set.
-        (head["created"] < now and head.get("expires", now) < now, "expired", "now %d" % now),
-    ):
-        if bad:
-            raise Refused(why, detail)
 
 
 def plan(keep):
@@ -106,11 +58,11 @@ def plan(keep):
             if guard.kind(D + source):
                 with open(D + source) as f, open(D + "next") as new:
                     for p in absent(f, deletions, files(new)):
-                        if not manifest.kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
+                        if not kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
                             entry("d", "d%d" % n, 0, "-", p)
         with open(D + "next") as f:
             for i, (digest, length, p) in enumerate(files(f)):
-                if manifest.kept(p, keep):
+                if kept(p, keep):
                     continue
                 have = sha(guard.R + p)
                 if have == digest:
@@ -211,3 +163,32 @@ def sha(path):
             if not n:
                 return hexlify(h.digest()).decode()
             h.update(buf[:n])
+
+
+def kept(p, patterns):
+    """-> True when a pattern makes the path device-owned."""
+    for pattern in patterns:
+        want = pattern.split("/")
+        have = p.split("/")
+        if want[-1] == "**" and len(have) >= len(want):
+            have = have[: len(want)]
+        if len(have) == len(want) and all(_glob(a, b) for a, b in zip(have, want)):
+            return True
+    return False
+
+
+def _glob(s, pattern):
+    # `*` stands for any run of characters
+    parts = pattern.split("*")
+    if len(parts) == 1:
+        return s == pattern
+    last = parts.pop()
+    if not s.startswith(parts[0]):
+        return False
+    at = 0
+    for part in parts:
+        at = s.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return len(s) - len(last) >= at and s.endswith(last)

@@ -111,32 +111,3 @@ def path(p, star="*"):
     low = p.lower()
     if not n or star and (low.split("/")[0] == ".ota" or low in ("boot.py", "boot.mpy", "goldcrest.json")):
         raise Refused("path", p)
-
-
-def kept(p, patterns):
-    """-> True when a pattern makes the path device-owned."""
-    for pattern in patterns:
-        want = pattern.split("/")
-        have = p.split("/")
-        if want[-1] == "**" and len(have) >= len(want):
-            have = have[: len(want)]
-        if len(have) == len(want) and all(_glob(a, b) for a, b in zip(have, want)):
-            return True
-    return False
-
-
-def _glob(s, pattern):
-    # `*` stands for any run of characters
-    parts = pattern.split("*")
-    if len(parts) == 1:
-        return s == pattern
-    last = parts.pop()
-    if not s.startswith(parts[0]):
-        return False
-    at = 0
-    for part in parts:
-        at = s.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return len(s) - len(last) >= at and s.endswith(last)

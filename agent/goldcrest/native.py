@@ -2,9 +2,7 @@
 
 import gc
 import json
-import os
 import sys
-import time
 
 import goldcrest
 from goldcrest import Refused, guard
@@ -17,6 +15,11 @@ _DAY = 86400
 _told = []  # what this start has reported: "boot", "trial", and `release reason` of passing failures
 _tries = {}  # release digest -> failed tries since the start
 _bad_keyring = 0
+
+# What only a boot needs goes back to the app: half of the guard.
+for n in ("Trial", "boot", "_try_agent", "apply", "rollback", "entries", "prune"):
+    if hasattr(guard, n):
+        delattr(guard, n)
 
 
 def run():
@@ -51,30 +54,38 @@ def _check_in(http, cfg):
     name, digest, _, _ = guard.state()
     _deliver(http)
     if "boot" not in _told:
-        report(http, "boot", None, facts=facts(cfg))
+        from goldcrest import facts
+
+        report(http, "boot", None, facts=facts.facts(cfg))
         _told.append("boot")
+        facts = None
+        drop()
     if name == "trial" and "trial" not in _told:
         report(http, "trial", digest)
         _told.append("trial")
     for _ in range(2):
         failed = guard.read("failed").split("\n")[0]
         known = ", ".join('"%s"' % d for d in (digest, failed) if len(d) == 64)
-        keyring = _keyring_version()
+        version = _keyring_version()
         head = known and "If-None-Match: " + known + "\r\n"
-        status = http.request("GET", "/d/v1/checkin?run=%s&state=%s&k=%d" % (digest, name, keyring), head)
+        status = http.request("GET", "/d/v1/checkin?run=%s&state=%s&k=%d" % (digest, name, version), head)
         if status not in (200, 304):
             http.finish()
             return False
         etag = http.etag
         newer = _seconds(http.keyring)
-        if newer <= keyring or newer == _bad_keyring:
+        if newer <= version or newer == _bad_keyring:
             break
         http.finish()
         try:
-            _fetch_keyring(http)
+            from goldcrest import keyring
+
+            keyring.fetch(http)
         except Refused as e:
             _bad_keyring = newer
             report(http, "failed", etag or digest, *e.args)
+        keyring = None
+        drop()
     if name == "trial":
         if status == 200:
             http.close()  # the body can wait until this trial is over
@@ -96,9 +107,14 @@ def _check_in(http, cfg):
 
 def _take(http, cfg, etag):
     try:
+        from goldcrest import admit
+
+        keep = admit.take(http, cfg, etag)
+        admit = None
+        drop()  # one part at a time: ESP8266 has 36 KB of heap, with the app in it
         from goldcrest import install
 
-        install.update(http, cfg, etag, lambda stage: report(http, stage, etag))
+        install.update(http, keep, etag, lambda stage: report(http, stage, etag))
         return True
     except Refused as e:
         why, detail = e.args
@@ -111,11 +127,7 @@ def _take(http, cfg, etag):
         why, detail = "error", repr(e)
     finally:
         install = None
-        for n in ("install", "manifest", "verify"):
-            sys.modules.pop("goldcrest." + n, None)
-            if hasattr(goldcrest, n):
-                delattr(goldcrest, n)
-        gc.collect()
+        drop()
     print("goldcrest:", why, detail)
     http.close()  # its body may be half read
     n = _tries.get(etag, 0) + 1
@@ -131,6 +143,15 @@ def _take(http, cfg, etag):
     guard.failed(etag, why, detail, "", "failed")
     _deliver(http)
     return False
+
+
+def drop():
+    """Forget the parts of the agent that are needed only now and then."""
+    for n in ("admit", "facts", "install", "keyring", "manifest", "verify"):
+        sys.modules.pop("goldcrest." + n, None)
+        if hasattr(goldcrest, n):
+            delattr(goldcrest, n)
+    gc.collect()
 
 
 def _deliver(http):
@@ -154,42 +175,6 @@ def report(http, stage, release, reason="", detail="", trace="", facts=None):
         raise Refused("network", "report %d" % status)
 
 
-def facts(cfg):
-    """What the board is, for the fleet view."""
-    s = os.statvfs(guard.R)
-    me = sys.implementation
-    f = {
-        "agent": goldcrest.__version__,
-        "micropython": ".".join(str(n) for n in me.version[:3]),
-        "mpy": getattr(me, "_mpy", 0),
-        "board": cfg.get("board", sys.platform),
-        "platform": sys.platform,
-        "machine": getattr(me, "_machine", ""),
-        "flash_free": s[0] * s[3],
-        "flash_size": s[1] * s[2],
-        "filesystem": filesystem(s),
-        "tries": int(guard.read("tries") or 0),
-    }
-    if guard.read("failed").split("\n")[1:2] == ["agent"]:
-        f["guard"] = "golden"
-    try:
-        import machine
-
-        f["reset_cause"] = machine.reset_cause()
-    except (ImportError, AttributeError):
-        pass
-    gc.collect()
-    f["heap_free"] = gc.mem_free()
-    return f
-
-
-def filesystem(s):
-    """-> `fat` (finds a name whatever its case), `littlefs2` (counts no files) or `other`."""
-    if guard.kind(guard.R + ".OTA"):
-        return "fat"
-    return "other" if s[5] else "littlefs2"
-
-
 def _keyring_version():
     try:
         with open(guard.D + "keyring") as f:
@@ -197,20 +182,6 @@ def _keyring_version():
             return _seconds(f.readline(64)[8:])
     except OSError:
         return 0
-
-
-def _fetch_keyring(http):
-    from goldcrest import verify
-
-    http.get("/d/v1/keyring", missing="keyring")
-    if http.left > 1 << 16:
-        raise Refused("endless", "keyring")
-    buf = memoryview(bytearray(256))
-    with open(guard.D + "t", "wb") as f:
-        while http.left:
-            f.write(buf[: http.readinto(buf)])
-    verify.successor(guard.D + "t", guard.D + "keyring")
-    os.rename(guard.D + "t", guard.D + "keyring")
 
 
 def _seconds(text):

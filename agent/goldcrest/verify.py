@@ -1,7 +1,6 @@
-"""Signed texts: their lines, RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and the keyring that names the trusted keys."""
+"""Signed texts: their lines, RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and who may sign a release."""
 
-import hashlib
-from binascii import a2b_base64, hexlify
+from binascii import a2b_base64
 
 from goldcrest import Refused
 
@@ -70,57 +69,3 @@ def signed(f, digest, ring):
         raise Refused("format", "signature")
     if why:
         raise Refused(why, key)
-
-
-def successor(new, old):
-    """Refuse the keyring file `new` unless it may replace `old`."""
-    version, need, roots, _, _ = _ring(old, ())
-    try:
-        version2, need2, roots2, good, more = _ring(new, roots)
-    except ValueError:
-        raise Refused("format", "keyring")
-    if version2 <= version:
-        raise Refused("keyring-old", "%d, have %d" % (version2, version))
-    if more < need or good < need2:
-        raise Refused("keyring-threshold", "%d of %d, %d of %d" % (more, need, good, need2))
-
-
-def _ring(path, old):
-    # -> version, threshold, {root key id: modulus}, how many of these roots signed, how many of the roots `old` did
-    roots = {}
-    h = hashlib.sha256()
-    last = ""
-    head = []
-    with open(path, "rb") as f:
-        for line in lines(f, h):
-            w = line.split(" ")
-            if len(head) < 3:
-                key = ("goldcrest-keyring", "version", "threshold")[len(head)]
-                if w[0] != key or len(w) != 2 or str(int(w[1])) != w[1] or int(w[1]) < 1:
-                    raise ValueError
-                head.append(int(w[1]))
-                continue
-            # sorted: root, release, revoked, each by key id
-            order = "%d" % ("root", "release", "revoked").index(w[0]) + w[1]
-            if order <= last or len(w[1]) != 16:
-                raise ValueError
-            last = order
-            if w[0] == "revoked":
-                w.append("")
-            else:
-                n = a2b_base64(w[2])
-                if hexlify(hashlib.sha256(n).digest()[:8]) != w[1].encode() or len(n) not in (256, 384):
-                    raise ValueError
-                if w[0] == "root":
-                    roots[w[1]] = n
-            if len(w) != 3:
-                raise ValueError
-        if head[0] != 1 or head[2] > len(roots):
-            raise ValueError
-        digest = h.digest()
-        by = set()
-        for key, sig in signatures(f, 32):
-            n = roots.get(key) or key in old and old[key]
-            if n and rsa(n, sig, digest):
-                by.add(key)
-    return head[1], head[2], roots, sum(k in by for k in roots), sum(k in by for k in old)

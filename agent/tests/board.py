@@ -9,7 +9,7 @@ import os
 import sys
 
 import signing
-from flash import Flash
+from flash import BLOCKS, Flash
 from pack import zlib_pack
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -199,7 +199,7 @@ def wire(data):
 class Board:
     """A provisioned board: boot.py, the agent in /lib/goldcrest, settings and keyring."""
 
-    def __init__(self, files=None, agent=None, image=None, blocks=96, **settings):
+    def __init__(self, files=None, agent=None, image=None, blocks=BLOCKS, **settings):
         global _open_board, ROOT
         close()
         self.server = Server()

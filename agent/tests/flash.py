@@ -4,21 +4,23 @@ From the cut on every operation fails: an exception would leave littlefs with po
 Modes of the cut: `clean` before the operation, `torn` after 5/9 of it, `torn1` after one byte, `tornlast` before the last one.
 """
 
+import sys
+
 _FF = memoryview(b"\xff" * 4096)
-_ram = None  # one buffer for every flash of a run: the heap has no room for fragments of this size
+BLOCKS = 88
+# One buffer for every flash of a run, and one for an image of it: the heap has no room for fragments of this size.
+_ram = bytearray(BLOCKS * 4096 if sys.implementation.name == "micropython" else 0)
+saved = bytearray(len(_ram))
 
 
 def _blank(blocks):
-    global _ram
-    if _ram is None or len(_ram) != blocks * 4096:
-        _ram = bytearray(blocks * 4096)
     for i in range(blocks):
         _ram[i * 4096 : i * 4096 + 4096] = _FF
-    return _ram
+    return memoryview(_ram)[: blocks * 4096]
 
 
 class Flash:
-    def __init__(self, data=None, blocks=64):
+    def __init__(self, data=None, blocks=BLOCKS):
         self.data = data if data is not None else _blank(blocks)
         self.blocks = len(self.data) // 4096
         self.ops = self.erases = 0

@@ -45,7 +45,10 @@ def listen(server):
         data = b""
         while True:
             while b"\r\n\r\n" not in data:
-                more = c.recv(4096)
+                try:
+                    more = c.recv(4096)
+                except ConnectionResetError:  # a board without memory
+                    more = b""
                 if not more:
                     return c.close()
                 data += more

@@ -9,6 +9,7 @@ import os
 import sys
 
 import board as b
+import flash
 
 FULL = "full" in sys.argv
 FOREIGN = {"main.py": b"# by hand\n", "old/leftover.py": b"# foreign\n" * 30}
@@ -34,8 +35,9 @@ class Sweep:
     """A board whose flash is put back to `image` before each run; the agent's modules stay loaded."""
 
     def __init__(self):
-        self.board = b.Board(files=dict(FOREIGN, **KEPT), blocks=88)
+        self.board = b.Board(files=dict(FOREIGN, **KEPT))
         self.guard = self.board.agent("guard")
+        self.admit = self.board.agent("admit")
         self.install = self.board.agent("install")
         self.Http = self.board.agent("http").Http
         self.guard._try_agent = lambda: None  # compiles the agent anew: not of interest here, and slow
@@ -48,7 +50,8 @@ class Sweep:
         return self.board.server.offer
 
     def save(self):
-        return bytes(self.board.flash.data)
+        flash.saved[:] = self.board.flash.data
+        return flash.saved
 
     def restore(self, image):
         self.power_off()
@@ -74,7 +77,7 @@ class Sweep:
             return
         http = self.Http({"server": "http://board.test", "token": "secret"})
         assert http.request("GET", "/d/v1/checkin?run=-") == 200
-        self.install.update(http, {}, http.etag, lambda stage: None)
+        self.install.update(http, self.admit.take(http, {}, http.etag), http.etag, lambda stage: None)
 
     def boot(self):
         """boot.py, without the import of the guard."""

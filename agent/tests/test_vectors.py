@@ -46,23 +46,23 @@ def compare(got):
 
 
 def test_manifest():
-    manifest, verify, install = load("manifest"), load("verify"), load("install")
+    manifest, verify, admit = load("manifest"), load("verify"), load("admit")
 
     def read(name, package, board, platform, mpy, floor, agent, now):
         with open(VECTORS + "manifest/" + name, "rb") as f:
             head = manifest.check(f)
             verify.signed(f, head["digest"], VECTORS + "keyring/in-force.keyring")
         cfg = {k: v for k, v in (("package", package), ("board", board)) if v != "-"}
-        assert int(agent) == install.PROTOCOL
-        install.admit(head, cfg, int(floor), platform, int(mpy), 0 if now == "-" else int(now))
+        assert int(agent) == admit.PROTOCOL
+        admit.admit(head, cfg, int(floor), platform, int(mpy), 0 if now == "-" else int(now))
 
     compare([(c[0], c[1], judge(read, c[0], *c[3:])) for c in cases("manifest") if c[2] == "all"])
 
 
 def test_keyring():
-    verify = load("verify")
+    keyring = load("keyring")
     old = VECTORS + "keyring/in-force.keyring"
-    compare([(c[0], c[1], judge(verify.successor, VECTORS + "keyring/" + c[0], old)) for c in cases("keyring") if c[2] == "all"])
+    compare([(c[0], c[1], judge(keyring.successor, VECTORS + "keyring/" + c[0], old)) for c in cases("keyring") if c[2] == "all"])
 
 
 def test_paths():
@@ -71,8 +71,8 @@ def test_paths():
 
 
 def test_patterns():
-    manifest = load("manifest")
-    compare([(c, c[0], "covers" if manifest.kept(c[2], [c[1]]) else "differs") for c in cases("path", "patterns.txt")])
+    install = load("install")
+    compare([(c, c[0], "covers" if install.kept(c[2], [c[1]]) else "differs") for c in cases("path", "patterns.txt")])
 
 
 def test_objects():
