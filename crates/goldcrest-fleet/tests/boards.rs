@@ -295,6 +295,17 @@ if machine.reset_cause() == 1: uctypes.bytes_at(8, 8)
 }
 
 #[tokio::test]
+async fn a_board_that_never_boots_is_switched_off() {
+    let (_folder, _board, mut events) = board(&[], |settings| settings.heap = 6 * 1024).await;
+    for _ in 0..5 {
+        let exit = events.wait_for(LIMIT, |event| matches!(event, BoardEvent::Exit(_))).await.expect("an exit");
+        assert_eq!(exit, BoardEvent::Exit("exit status: 1".to_owned()));
+    }
+    let next = events.wait_for(LIMIT, |event| !matches!(event, BoardEvent::Console(_))).await.expect("an event");
+    assert_eq!(next, BoardEvent::Off);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_or_needs_the_power_off_is_refused() {
     let (_folder, mut board, mut events) = plain(&[]).await;
     repl(&mut events).await;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use self::result::Tally;
-use self::scene::Scene;
+use self::scene::{DemoBoard, Scene};
 use crate::Result;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let tally = if scene.is_new { Some(story(&mut scene, &downloads, context)?) } else { None };
     if let Some(tally) = &tally {
         let line = tally.closing(started.elapsed());
-        context.output.result(&line, || next_steps(&scene));
+        context.output.result(&line, || if args.once { line.to_text() } else { next_steps(&scene) });
         if !tally.holds() {
             return Err(Failure::failed(format!("the demo did not end as it should: {line:?}"))
                 .hint(format!("read the logs in {}, kept with --data", data.display())));
@@ -121,6 +121,7 @@ fn story(scene: &mut Scene, downloads: &Path, context: &Context) -> Result<Tally
         BROKEN.version
     ));
     scene.write_app(NEXT, downloads)?;
+    scene.finish()?;
     Ok(tally)
 }
 
@@ -147,26 +148,32 @@ fn took(since: Instant) -> String {
 }
 
 fn next_steps(scene: &Scene) -> String {
-    let program = std::env::current_exe().ok().and_then(|path| {
-        let here = std::env::current_dir().ok()?;
-        Some(path.strip_prefix(&here).map_or_else(|_| path.clone(), Path::to_path_buf).display().to_string())
-    });
-    let program = program.unwrap_or_else(|| "goldcrest".to_owned());
+    let program = std::env::current_exe().map_or_else(|_| "goldcrest".to_owned(), |path| shown(&path));
+    let app = shown(&scene.app_folder());
     let mut text = format!("\nserver    {}\n", scene.url);
-    for board in &scene.boards {
-        text +=
-            &format!("{:<9} http://127.0.0.1:{}   log {}\n", board.name, board.port, board.board.log_path().display());
+    for DemoBoard { name, port, board } in &scene.boards {
+        text += &format!("{name:<9} http://127.0.0.1:{port}   log {}\n", shown(&board.log_path()));
     }
-    let app = scene.app_folder();
-    text += &format!(
-        "\nNow you, in a second terminal. The application is in {}, at a good {}:\n",
-        app.display(),
-        NEXT.version
-    );
-    text += &format!("  {program} login {} < {}\n", scene.url, scene.data.join("server/admin.token").display());
-    text += &format!("  {program} deploy --project {} --canary 1 --wait\n", app.display());
-    text += &format!("  {program} device list\n");
-    text
+    text += "\nNow you, in a second terminal:\n";
+    text += &format!("  {program} login {} < {}\n", scene.url, shown(&scene.data.join("server/admin.token")));
+    let (version, colour) = (NEXT.version, NEXT.colour);
+    text += &if scene.is_new {
+        format!(
+            "  {program} deploy --project {app} --canary 1 --wait    {version} is prepared: another colour, {colour}\n"
+        )
+    } else {
+        format!(
+            "  {program} deploy --project {app} --canary 1 --wait    after a change of look.py and of the version in goldcrest.toml\n"
+        )
+    };
+    text + &format!("  {program} device list\n")
+}
+
+/// A path as one would type it here.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf));
+    below.unwrap_or_else(|| path.to_owned()).display().to_string()
 }
 
 /// What a wait for a state of the server says when it takes too long.

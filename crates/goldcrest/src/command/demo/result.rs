@@ -76,6 +76,14 @@ pub(super) struct Closing {
     seconds: f64,
 }
 
+impl Closing {
+    /// The same for people.
+    pub(super) fn to_text(&self) -> String {
+        let Closing { boards, updated, rolled_back, untouched, seconds } = self;
+        format!("{boards} boards: {updated} updated, {rolled_back} rolled back, {untouched} untouched, {seconds} s")
+    }
+}
+
 /// State of a rollout in words.
 pub(super) fn state(rollout: &Value) -> String {
     format!("{}, {} of {} confirmed", field(rollout, "state"), field(rollout, "confirmed"), field(rollout, "total"))

@@ -31,6 +31,8 @@ const TRIAL_S: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A page is there as soon as the program on the board is.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
+/// A file in every folder of a demo.
+const MARK: &str = ".goldcrest-demo";
 /// What runs on a board before its first update.
 const FIRST_MAIN: &str = include_str!("../init/main.py.txt");
 
@@ -64,12 +66,8 @@ impl Scene {
         let data = data.canonicalize().map_err(|e| Failure::file("open", data, &e))?;
         let boards_file = data.join("boards.json");
         let is_new = !boards_file.is_file();
-        if is_new && fs::read_dir(&data).is_ok_and(|mut inside| inside.next().is_some()) {
-            return Err(Failure::failed(format!(
-                "{} is neither empty nor a finished demo: nothing was done",
-                data.display()
-            ))
-            .hint("remove it, or name another folder with --data"));
+        if is_new {
+            clear_unfinished(&data)?;
         }
         start_log(&data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -170,6 +168,11 @@ impl Scene {
             self.runtime.block_on(board.power_on()).map_err(failed)?;
             self.boards.push(DemoBoard { name, port, board });
         }
+        Ok(())
+    }
+
+    /// Notes the boards, so that the next demo in this folder takes them up.
+    pub(super) fn finish(&self) -> Result<()> {
         let list: Vec<Value> =
             self.boards.iter().map(|board| json!({"name": board.name, "port": board.port})).collect();
         let path = self.data.join("boards.json");
@@ -280,6 +283,26 @@ fn page(board: &DemoBoard, edition: Edition<'_>) -> Result<String> {
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Makes room for the story in a folder that is empty or holds a demo that was broken off, and marks it as ours.
+fn clear_unfinished(data: &Path) -> Result<()> {
+    let mark = data.join(MARK);
+    if mark.is_file() {
+        for name in ["app", "boards", "config", "server"] {
+            let path = data.join(name);
+            if path.exists() {
+                fs::remove_dir_all(&path).map_err(|e| Failure::file("remove", &path, &e))?;
+            }
+        }
+        return Ok(());
+    }
+    if fs::read_dir(data).is_ok_and(|mut inside| inside.next().is_some()) {
+        let what = format!("{} is neither empty nor the folder of a demo: nothing was done", data.display());
+        return Err(Failure::failed(what).hint("name another folder with --data"));
+    }
+    fs::write(&mark, "made by goldcrest demo, which may remove what it put here\n")
+        .map_err(|e| Failure::file("write", &mark, &e))
 }
 
 fn start_log(data: &Path) -> Result<()> {
