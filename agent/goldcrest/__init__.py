@@ -57,3 +57,14 @@ async def task():
     while True:
         poll()
         await asyncio.sleep(1)
+
+
+def drop(*names):
+    """Forget parts of the agent, so that their memory goes back to the app."""
+    import gc
+    import sys
+
+    for n in names:
+        sys.modules.pop("goldcrest." + n, None)
+        globals().pop(n, None)  # as the attribute of the package
+    gc.collect()

@@ -4,7 +4,8 @@ import sys
 import time
 from binascii import hexlify
 
-from goldcrest import PROTOCOL, Refused, guard, manifest, verify
+import goldcrest
+from goldcrest import PROTOCOL, Refused, guard
 
 D = guard.D
 _ARCHS = "- x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc".split()  # by _mpy >> 10
@@ -27,7 +28,13 @@ def receive(http, etag):
         while http.left:
             f.write(buf[: http.readinto(buf)])
     with open(D + "m", "rb") as f:
+        from goldcrest import manifest
+
         head = manifest.check(f)
+        manifest = None
+        goldcrest.drop("manifest")  # one part at a time: ESP8266 has 36 KB of heap, with the app in it
+        from goldcrest import verify
+
         verify.signed(f, head["digest"], D + "keyring")
     if hexlify(head["digest"]).decode() != etag:
         raise Refused("hash", "manifest")

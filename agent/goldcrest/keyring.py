@@ -5,7 +5,8 @@ import os
 from binascii import a2b_base64, hexlify
 
 from goldcrest import Refused, guard
-from goldcrest.verify import lines, rsa, signatures
+from goldcrest.manifest import lines
+from goldcrest.verify import rsa, signatures
 
 
 def fetch(http):

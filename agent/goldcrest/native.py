@@ -1,6 +1,5 @@
 """Native source: check-in, reports and objects over HTTP (docs/protocol.md)."""
 
-import gc
 import json
 import sys
 
@@ -59,7 +58,7 @@ def _check_in(http, cfg):
         report(http, "boot", None, facts=facts.facts(cfg))
         _told.append("boot")
         facts = None
-        drop()
+        goldcrest.drop("facts")
     if name == "trial" and "trial" not in _told:
         report(http, "trial", digest)
         _told.append("trial")
@@ -85,7 +84,7 @@ def _check_in(http, cfg):
             _bad_keyring = newer
             report(http, "failed", etag or digest, *e.args)
         keyring = None
-        drop()
+        goldcrest.drop("keyring", "manifest", "verify")
     if name == "trial":
         if status == 200:
             http.close()  # the body can wait until this trial is over
@@ -111,7 +110,7 @@ def _take(http, cfg, etag):
 
         keep = admit.take(http, cfg, etag)
         admit = None
-        drop()  # one part at a time: ESP8266 has 36 KB of heap, with the app in it
+        goldcrest.drop("admit", "verify")
         from goldcrest import install
 
         install.update(http, keep, etag, lambda stage: report(http, stage, etag))
@@ -126,8 +125,8 @@ def _take(http, cfg, etag):
     except Exception as e:
         why, detail = "error", repr(e)
     finally:
-        install = None
-        drop()
+        admit = install = None
+        goldcrest.drop("admit", "install", "manifest", "verify")
     print("goldcrest:", why, detail)
     http.close()  # its body may be half read
     n = _tries.get(etag, 0) + 1
@@ -143,15 +142,6 @@ def _take(http, cfg, etag):
     guard.failed(etag, why, detail, "", "failed")
     _deliver(http)
     return False
-
-
-def drop():
-    """Forget the parts of the agent that are needed only now and then."""
-    for n in ("admit", "facts", "install", "keyring", "manifest", "verify"):
-        sys.modules.pop("goldcrest." + n, None)
-        if hasattr(goldcrest, n):
-            delattr(goldcrest, n)
-    gc.collect()
 
 
 def _deliver(http):

@@ -1,4 +1,4 @@
-"""Signed texts: their lines, RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and who may sign a release."""
+"""Signatures: RSA PKCS#1 v1.5 with SHA-256 (RFC 8017, 8.2.2), and who may sign a release."""
 
 from binascii import a2b_base64
 
@@ -6,20 +6,6 @@ from goldcrest import Refused
 
 # DigestInfo of SHA-256 (RFC 8017, 9.2, note 1)
 _INFO = b"\0\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
-
-
-def lines(f, h):
-    """The signed lines of a binary file, hashed by `h` -> text; then `f` stands at the first signature. ValueError: malformed."""
-    while True:
-        at = f.tell()
-        line = f.readline(1026)  # limit, LF, and one to show that it is exceeded
-        if line[:4] == b"sig ":
-            f.seek(at)
-            return
-        if line[-1:] != b"\n" or len(line) > 1025:
-            raise ValueError
-        h.update(line)
-        yield str(line[:-1], "utf8")
 
 
 def signatures(f, limit):
