@@ -27,21 +27,40 @@ async fn serve_until_killed() {
     server.run(CancellationToken::new()).await.unwrap();
 }
 
-fn spawn(data: &Path) -> (Child, SocketAddr) {
+/// A child that does not outlive a failing test.
+struct Process(Child);
+
+impl Process {
+    /// kill -9, and the data folder is free again.
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn spawn(data: &Path) -> (Process, SocketAddr) {
     let address = data.with_extension("address");
     drop(std::fs::remove_file(&address));
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["killed::serve_until_killed", "--exact"])
         .env(DATA, data)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let mut child = Process(child);
     loop {
         if let Ok(text) = std::fs::read_to_string(&address) {
             return (child, text.parse().unwrap());
         }
-        assert!(child.try_wait().unwrap().is_none(), "the server did not start");
+        assert!(child.0.try_wait().unwrap().is_none(), "the server did not start");
         std::thread::yield_now();
     }
 }
@@ -138,8 +157,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
         for _ in 0..=round {
             all.push(news.recv().await.unwrap());
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill();
         uploads.await.unwrap();
         devices.await.unwrap();
         while let Some(one) = news.recv().await {
@@ -148,7 +166,6 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
         (child, address) = spawn(&data);
         check_all(address, &token, &all).await;
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill();
     assert!(all.len() as u64 > ROUNDS);
 }
