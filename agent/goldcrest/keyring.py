@@ -58,7 +58,7 @@ def _ring(path, old):
             if w[0] == "revoked":
                 w.append("")
             else:
-                n = a2b_base64(w[2])
+                n = a2b_base64(w[2].encode())
                 if hexlify(hashlib.sha256(n).digest()[:8]) != w[1].encode() or len(n) not in (256, 384):
                     raise ValueError
                 if w[0] == "root":

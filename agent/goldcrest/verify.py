@@ -45,7 +45,7 @@ def signed(f, digest, ring):
                     if w[1] == key and w[0] in ("release", "revoked"):
                         kind, modulus = w[0], w[-1]
             if kind == "release":
-                if rsa(a2b_base64(modulus), sig, digest):
+                if rsa(a2b_base64(modulus.encode()), sig, digest):
                     why = ""
                 elif why:
                     why = "bad-signature"

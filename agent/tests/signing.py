@@ -12,7 +12,7 @@ class Key:
     def __init__(self, path):
         with open(path) as f:
             text = "".join(line for line in f.read().split("\n") if line[:1] != "-")
-        outer = _der(_der(a2b_base64(text))[0][1])  # version, algorithm, octet string
+        outer = _der(_der(a2b_base64(text.encode()))[0][1])  # version, algorithm, octet string
         numbers = _der(_der(outer[2][1])[0][1])  # version, n, e, d, ...
         self.n = int.from_bytes(numbers[1][1], "big")
         self.d = int.from_bytes(numbers[3][1], "big")
