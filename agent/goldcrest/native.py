@@ -148,8 +148,8 @@ def _deliver(http):
     # A failure that was not reported yet: `report` holds the stage, `failed` the rest.
     stage = guard.read("report")
     if stage:
-        digest, why, detail, trace = guard.read("failed").split("\n", 3)
-        report(http, stage, digest, why, detail, trace)
+        digest, why, detail, trace = (guard.read("failed") + "\n\n\n").split("\n", 3)
+        report(http, stage, digest, why, detail, trace.rstrip())
         guard.remove("report")
 
 

@@ -1,5 +1,6 @@
 """What a server, or the line to it, may do wrong: named, reported, and nothing on the board changes."""
 
+import os
 import sys
 import time
 
@@ -235,6 +236,42 @@ def test_an_undelivered_report_waits_for_the_server():
     board.check()
     assert board.server.stages() == ["failed:agent", "boot"]
     assert board.get(".ota/report") is None
+
+
+def test_a_lost_report_of_the_install_changes_nothing():
+    board = Board()
+    board.server.publish(FILES)
+    busy = lambda r: response(503, b"busy\n") if board.server.reports[-1]["stage"] == "installing" else r  # noqa: E731
+    board.server.faults["/d/v1/report"] = busy
+    assert board.check() == "reset"
+    assert board.boot() == ("repl", None)
+    assert board.get("main.py") == FILES["main.py"]
+
+
+def test_a_lost_failure_does_not_keep_the_board_from_checking_in():
+    board = Board()
+    board.put(".ota/report", b"failed")
+    assert board.check() is False
+    assert board.server.requests[-1][1].startswith("/d/v1/checkin")
+
+
+if b.MICROPYTHON:
+
+    def test_flash_that_fills_up_while_staging():
+        board = Board(files={"main.py": b"old\n"})
+        board.server.publish({"main.py": b"new\n", "big.bin": b"\0" * 40000})
+        free = os.statvfs("/")[3] * 4096
+
+        def fill(reply):
+            if not board.get("filler"):
+                board.put("filler", b"\xff" * (free - 24000))
+            return reply
+
+        board.server.faults["/d/v1/objects/"] = fill
+        assert board.check() is False
+        stages = board.server.stages()
+        assert stages[-1] == "failed:flash", stages
+        assert board.get("main.py") == b"old\n" and board.work_files() == []
 
 
 def test_kept_files_are_the_boards():
