@@ -1,16 +1,20 @@
 //! Boards on real MicroPython: resets, timers, watchdog, memory, power cuts and limits.
 
+use std::path::Path;
 use std::time::Duration;
 
 use goldcrest_fleet::{Board, BoardEvent, BoardSettings, Events, Micropython, ResetCause, Tree};
 use tempfile::TempDir;
 
+/// What `cargo xtask` installs; the variable MICROPYTHON comes first.
+const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv");
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Makes and starts a board with these files. The folder lives as long as the first value.
 async fn board(files: &[(&str, &str)], change: impl FnOnce(&mut BoardSettings)) -> (TempDir, Board, Events) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let micropython = Micropython::find(None).expect("MicroPython (run `cargo xtask test`, or set MICROPYTHON)");
+    let micropython =
+        Micropython::find(Some(Path::new(VENV))).expect("MicroPython (run `cargo xtask test`, or set MICROPYTHON)");
     let mut settings = BoardSettings::new(folder.path(), "bench", &micropython);
     settings.files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
     change(&mut settings);
@@ -324,7 +328,7 @@ async fn a_board_is_taken_up_again_with_its_flash() {
     let (folder, board, mut events) = plain(&[("main.py", "open('mark', 'w').close()\nprint('marked')")]).await;
     line(&mut events, "marked").await;
     board.stop().await.expect("stop");
-    let micropython = Micropython::find(None).expect("MicroPython");
+    let micropython = Micropython::find(Some(Path::new(VENV))).expect("MicroPython");
     let again = Board::open(BoardSettings::new(folder.path(), "bench", &micropython)).expect("the same board");
     assert!(again.read_tree().await.expect("the files").contains_key("mark"));
     let other = Board::open(BoardSettings::new(folder.path(), "other", &micropython)).expect_err("no such board");

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use goldcrest_fleet::{Board, BoardEvent, BoardSettings, Micropython};
 
 const FOLDER: &str = "GOLDCREST_TEST_BOARD_FOLDER";
+/// What `cargo xtask` installs; the variable MICROPYTHON comes first.
+const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv");
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The supervisor that is to be killed: this test binary once more, told by the variable.
 async fn keep_a_board(folder: &Path) {
-    let micropython = Micropython::find(None).expect("MicroPython");
+    let micropython = Micropython::find(Some(Path::new(VENV))).expect("MicroPython");
     let mut settings = BoardSettings::new(folder, "orphan", &micropython);
     settings.files.insert("main.py".to_owned(), b"while True: pass".to_vec());
     let mut board = Board::create(settings).await.expect("a board");

@@ -68,6 +68,10 @@ impl Scene {
         let is_new = !boards_file.is_file();
         if is_new {
             clear_unfinished(&data)?;
+        } else if args.once {
+            let what =
+                format!("{} holds a finished demo, and --once has to begin with an empty folder", data.display());
+            return Err(Failure::usage(what).hint("leave --data out: --once then takes a temporary folder"));
         }
         start_log(&data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
