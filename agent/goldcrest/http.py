@@ -10,6 +10,7 @@ _IO_S = 15  # one read or write
 _TRANSFER_S = 60  # a response, plus a second for each _RATE bytes
 _RATE = 256
 _HEAD = 8192  # bytes of a response head
+_NO_LENGTH = 0x3FFFFFFF  # a body without a length: more than any limit, so it is refused as endless
 
 
 class Http(io.IOBase):
@@ -72,7 +73,7 @@ class Http(io.IOBase):
     def _head(self):
         self.left = self.at = self.end = 0
         self.etag = ""
-        n = -1
+        n = _NO_LENGTH
         self.keep = True
         self.head = _HEAD
         line = self._line()
@@ -108,10 +109,8 @@ class Http(io.IOBase):
                 raise ValueError("chunked")
         if status in (204, 304):
             n = 0
-        if n < 0:
-            raise ValueError("no length")
         self.left = n
-        self._limit(n)
+        self._limit(min(n, 1 << 26))
         return status
 
     def _line(self):

@@ -152,7 +152,14 @@ def test_truncated_manifest():
 def test_endless_object_and_manifest():
     passing("endless", "/d/v1/objects/", lambda r: response(200, b"x" * 100000))
     more = 'ETag: "%s"\r\n' % ("a" * 64)
-    passing("endless", "/d/v1/checkin", lambda r: response(200, b"x" * 5, more).replace(b": 5", b": 99999999"))
+    passing("endless", "/d/v1/checkin", lambda r: response(200, b"x" * 5, more).replace(b": 5", b": 9999999999"))
+
+
+def test_bodies_without_a_length_are_endless():
+    endless = lambda r: b"HTTP/1.1 200 OK\r\nETag: \"%s\"\r\n\r\n" % (b"a" * 64) + b"x" * 70000  # noqa: E731
+    passing("endless", "/d/v1/objects/", endless)
+    passing("endless", "/d/v1/checkin", endless)
+    passing(None, "/d/v1/checkin", lambda r: b"HTTP/1.1 500 Oops\r\n\r\n" + b"x" * 70000)
 
 
 def test_missing_object():
