@@ -71,7 +71,7 @@ impl Bench {
         let said: Value = serde_json::from_str(&line)
             .with_context(|| format!("the server said {line:?}; its log is {}", self.path("server.log").display()))?;
         let url = said["url"].as_str().context("a url")?;
-        self.address = url.strip_prefix("http://").context("an http url")?.to_owned();
+        url.strip_prefix("http://").context("an http url")?.clone_into(&mut self.address);
         if let Some(token) = said["admin_token"].as_str() {
             token.clone_into(&mut self.token);
         }
@@ -188,7 +188,10 @@ impl Drop for Bench {
         if self.server.is_some()
             && let Err(error) = self.kill_server()
         {
-            eprintln!("the server did not end: {error}");
+            #[expect(clippy::print_stderr, reason = "a drop has no other way to tell the test's reader")]
+            {
+                eprintln!("the server did not end: {error}");
+            }
         }
     }
 }

@@ -28,13 +28,13 @@ pub fn keyring(version: u64, threshold: usize, roots: &[&str], release: &[&str],
         let mut lines: Vec<_> = names.iter().map(|n| key(n).public().clone()).collect();
         lines.sort_by_key(|k| k.id().to_string());
         for public in lines {
-            text.push_str(&format!("{word} {} {}\n", public.id(), public.to_base64()));
+            text += &format!("{word} {} {}\n", public.id(), public.to_base64());
         }
     }
     let mut ids: Vec<_> = revoked.iter().map(|n| key(n).public().id().to_string()).collect();
     ids.sort();
     for id in ids {
-        text.push_str(&format!("revoked {id}\n"));
+        text += &format!("revoked {id}\n");
     }
     let keys: Vec<_> = roots.iter().map(|n| key(n)).collect();
     let bytes = signed(&text, &keys.iter().collect::<Vec<_>>());
@@ -68,7 +68,7 @@ impl Crafted {
         let mut objects = BTreeMap::new();
         for (path, bytes) in files {
             let digest = Digest::of(bytes).to_string();
-            text.push_str(&format!("{digest} {} - {path}\n", bytes.len()));
+            text += &format!("{digest} {} - {path}\n", bytes.len());
             objects.insert(digest, to_wire(bytes, 10));
         }
         Self { text, objects }

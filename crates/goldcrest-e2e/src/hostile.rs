@@ -152,7 +152,7 @@ impl Hostile {
             if path.starts_with("/d/v1/keyring") {
                 return send(stream, "200 OK", "", &Body::Whole(bytes.clone()));
             }
-            headers.push_str(&format!("Goldcrest-Keyring: {version}\r\n"));
+            headers += &format!("Goldcrest-Keyring: {version}\r\n");
         }
         if path.starts_with("/d/v1/checkin") {
             return match &offer.manifest {

@@ -1,4 +1,5 @@
 //! End-to-end tests of Goldcrest: what they need beside the product itself.
+#![expect(clippy::format_push_string, reason = "texts are built line by line, as in goldcrest")]
 
 pub mod bench;
 pub mod crafted;

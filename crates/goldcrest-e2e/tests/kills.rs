@@ -1,4 +1,5 @@
 //! 200 random kill -9 of boards and of the server during updates: nobody is left between two releases, nothing is lost.
+#![expect(clippy::print_stdout, reason = "the seed and the number of kills belong in the log of a test run")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -137,10 +138,11 @@ fn check_server(bench: &Bench, last: u32) -> Result<()> {
         bench.cli(&["verify", &file])?;
     }
     for name in BOARDS {
-        let list = bench.api(&format!("deployments?device={name}&limit=1000"))?;
-        let list = list["deployments"].as_array().context("a list")?;
+        let answer = bench.api(&format!("deployments?device={name}&limit=1000"))?;
+        let deployments = answer["deployments"].as_array().context("a list")?;
         for version in 1..=last {
-            let mine: Vec<_> = list.iter().filter(|d| d["version"] == version.to_string()).collect();
+            let version = version.to_string();
+            let mine: Vec<_> = deployments.iter().filter(|d| d["version"] == version).collect();
             ensure!(mine.len() == 1 && mine[0]["state"] == "confirmed", "{name}, release {version}: {mine:#?}");
         }
     }
@@ -150,7 +152,7 @@ fn check_server(bench: &Bench, last: u32) -> Result<()> {
 /// Files of a release: a program, a library of some 20 KB that barely deflates, and one file that only every second release has.
 fn release(version: u32) -> Vec<(&'static str, Vec<u8>)> {
     let mut dice = Dice(u64::from(version) + 1);
-    let noise: String = (0..1200).map(|_| format!("{:016x}", dice.next())).collect();
+    let noise = (0..1200).fold(String::new(), |noise, _| noise + &format!("{:016x}", dice.next()));
     let mut files =
         vec![("main.py", program(&version.to_string())), ("lib/noise.py", format!("N = '{noise}'\n").into_bytes())];
     if version.is_multiple_of(2) {

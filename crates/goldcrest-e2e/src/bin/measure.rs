@@ -1,4 +1,5 @@
 //! The figures of docs/benchmarks.md that need a server and boards; `cargo xtask bench` runs it. Prints one JSON object.
+#![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::time::{Duration, Instant};
 

@@ -147,7 +147,8 @@ fn a_root_that_runs_nothing_is_told() {
     assert_eq!(ran.code, 0);
     expect![[r#"
         note: neither main.py nor boot.py is in [pack] root: a board with this release runs nothing by itself
-    "#]].assert_eq(&ran.stderr);
+    "#]]
+    .assert_eq(&ran.stderr);
 }
 
 #[test]
