@@ -61,6 +61,14 @@ fn breaks(name: &str, path: &str, text: &str, rule: &str) {
     assert_eq!(hits.len(), 1, "{name}: wanted one complaint with {rule:?}, got {problems:?}");
 }
 
+/// Writes one file into the small tree and expects no complaint that holds `rule`.
+fn keeps(name: &str, path: &str, text: &str, rule: &str) {
+    let tree = Tree::new(name);
+    tree.write(path, text);
+    let problems = check(&tree.0, false).expect("the tree is readable");
+    assert!(!problems.iter().any(|p| p.contains(rule)), "{name}: {problems:?}");
+}
+
 #[test]
 fn invariant_1_core_reads_a_file() {
     let text = "//! Reads a file, which core must not.\nuse std::fs;\n";
@@ -71,6 +79,21 @@ fn invariant_1_core_reads_a_file() {
 fn invariant_1_core_reads_the_clock() {
     let text = "//! Reads the clock, which core must not.\nfn n() { SystemTime::now(); }\n";
     breaks("core-clock", "crates/goldcrest-core/src/rollout.rs", text, "invariants 1 and 5");
+}
+
+#[test]
+fn invariant_1_core_draws_random_numbers() {
+    let text = "//! Draws a random number, which core must not.\nuse ring::rand::SystemRandom;\n";
+    breaks("core-random", "crates/goldcrest-core/src/archive.rs", text, "invariants 1 and 5");
+    breaks("core-random-elsewhere", "crates/goldcrest-core/src/manifest/signature.rs", text, "invariants 1 and 5");
+    let clock = "//! Signs with a clock, which core must not.\nuse std::time::SystemTime;\n";
+    breaks("core-signature-clock", "crates/goldcrest-core/src/signature.rs", clock, "invariants 1 and 5");
+}
+
+#[test]
+fn invariant_1_signing_names_the_random_source_that_ring_asks_for() {
+    let text = "//! Signs, with a random source that PKCS#1 v1.5 ignores.\nuse ring::rand::SystemRandom;\n";
+    keeps("core-signing", "crates/goldcrest-core/src/signature.rs", text, "invariants 1 and 5");
 }
 
 #[test]
@@ -120,9 +143,42 @@ fn invariant_7_agent_renames_out_of_the_root() {
 }
 
 #[test]
+fn invariant_7_a_source_that_is_not_shown_to_be_in_the_folder() {
+    let lead = "\"\"\"An installer that is under suspicion.\"\"\"\n";
+    for (number, call) in [
+        "os.rename(n, p)",
+        "os.rename(path + D, p)  # in .ota",
+        "os.rename(other.D + \"t\", p)",
+        "os.rename(n, p)  # in .otax",
+        "os.rename(\"# in .ota\", p)",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let text = format!("{lead}{call}\n");
+        breaks(&format!("rename-{number}"), "agent/goldcrest/install.py", &text, "invariant 7");
+    }
+}
+
+#[test]
+fn invariant_7_renames_out_of_the_folder_are_fine() {
+    let text = "\"\"\"An installer that renames as it should.\"\"\"\nos.rename(D + \"t\", p)\nos.rename(D+\"t\", p)\n\
+        os.rename(guard.D + \"t\", p)\nos.rename(n, p)  # in .ota\n";
+    keeps("rename-fine", "agent/goldcrest/guard.py", text, "invariant 7");
+}
+
+#[test]
 fn invariant_9_console_needs_a_script() {
     let text = "//! A console page with a script.\nconst B: &str = \"<a onclick=x>\";\n";
     breaks("console", "crates/goldcrest-server/src/console/page.rs", text, "invariant 9");
+}
+
+#[test]
+fn invariant_11_a_client_id_decides_who_is_there() {
+    let text = "//! A handler that believes what a client calls itself.\nfn who() { store.device_by_name(connect.client_id) }\n";
+    breaks("client-id", "crates/goldcrest-server/src/native/who.rs", text, "invariant 11");
+    breaks("client-id-store", "crates/goldcrest-server/src/store/devices.rs", text, "invariant 11");
+    keeps("client-id-mqtt", "crates/goldcrest-server/src/mqtt/session.rs", text, "invariant 11");
 }
 
 #[test]
