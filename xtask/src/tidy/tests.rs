@@ -21,7 +21,19 @@ impl Tree {
             tree.write(&format!("crates/{krate}/Cargo.toml"), &format!("[dependencies]\n{dependency}"));
             tree.write(&format!("crates/{krate}/src/lib.rs"), "//! A crate of the small tree.\n");
         }
-        let core = ["archive", "keyring", "manifest", "object", "path", "refusal", "signature", "message"];
+        let core = [
+            "archive",
+            "deployment",
+            "keyring",
+            "line",
+            "manifest",
+            "message",
+            "name",
+            "object",
+            "path",
+            "refusal",
+            "signature",
+        ];
         for module in core {
             tree.write(&format!("crates/goldcrest-core/src/{module}.rs"), "//! A module of the small tree.\n");
         }
@@ -100,6 +112,18 @@ fn invariant_1_signing_names_the_random_source_that_ring_asks_for() {
 fn invariant_2_format_code_changes_without_its_page() {
     let text = "//! A module that now writes other bytes.\n";
     breaks("format", "crates/goldcrest-core/src/manifest.rs", text, "invariant 2");
+}
+
+#[test]
+fn invariant_2_a_part_of_format_code_changes_without_its_page() {
+    breaks(
+        "format-part",
+        "crates/goldcrest-core/src/manifest/read.rs",
+        "//! A part that reads other lines.\n",
+        "invariant 2",
+    );
+    let text = "//! Tests of the manifest; they change no byte.\n";
+    keeps("format-tests", "crates/goldcrest-core/src/manifest/tests.rs", text, "invariant 2");
 }
 
 #[test]
