@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use goldcrest::board_files::BoardSettings;
 use goldcrest_fleet::Board;
 use serde_json::Value;
 
@@ -166,9 +167,18 @@ impl Bench {
     /// # Errors
     /// When the server refuses it or the board can't be made.
     pub async fn device_at(&self, url: &str, name: &str, files: &[(&str, &[u8])]) -> Result<Board> {
-        let added = self.cli(&["device", "add", name, "--package", "demo"])?;
+        self.device_for("demo", url, name, files).await
+    }
+
+    /// As [`Self::device_at`]; the board takes releases of another package.
+    ///
+    /// # Errors
+    /// When the server refuses it or the board can't be made.
+    pub async fn device_for(&self, package: &str, url: &str, name: &str, files: &[(&str, &[u8])]) -> Result<Board> {
+        let added = self.cli(&["device", "add", name, "--package", package])?;
         let token = added["token"].as_str().with_context(|| format!("no token in {added}"))?;
-        self.rig.board(name, &quick(url, token), &self.keyring, files).await
+        let settings = BoardSettings { package: Some(package.to_owned()), ..quick(url, token) };
+        self.rig.board(name, &settings, &self.keyring, files).await
     }
 
     /// One answer of the management API.
@@ -197,7 +207,10 @@ impl Drop for Bench {
 }
 
 /// The product's binary, beside the test's own.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not built.
+pub fn binary() -> Result<PathBuf> {
     let mut path = std::env::current_exe()?;
     while path.pop() {
         let candidate = path.join("goldcrest");
