@@ -140,6 +140,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = || -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
+        // A device or a pipe is written to, never replaced.
+        if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            return fs::File::options().write(true).open(path)?.write_all(bytes);
+        }
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;

@@ -306,6 +306,44 @@ fn settings_that_are_wrong() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn full_disk() {
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink("/dev/full", sandbox.path("out.tar")).unwrap();
+    sandbox.run(&["pack", "-o", "../out.tar"]).refused(
+        1,
+        &expect![[r#"
+        error: cannot write ../out.tar: no space left on device
+    "#]],
+    );
+}
+
+#[test]
+fn missing_file() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["verify", "nothing.tar"]).refused(
+        3,
+        &expect![[r#"
+        error: cannot read nothing.tar: no such file or directory
+    "#]],
+    );
+    sandbox.run(&["verify", "nothing.tar", "--keyring", "nothing.keyring"]).refused(
+        3,
+        &expect![[r#"
+        error: cannot read the keyring nothing.keyring: no such file or directory
+        hint: goldcrest keygen
+    "#]],
+    );
+    sandbox.run(&["pack", "--project", "../nowhere"]).refused(
+        3,
+        &expect![[r#"
+        error: cannot read ../nowhere/goldcrest.toml: no such file or directory
+        hint: goldcrest init
+    "#]],
+    );
+}
+
 #[test]
 fn no_project() {
     let sandbox = Sandbox::new();
