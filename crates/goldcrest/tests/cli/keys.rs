@@ -98,6 +98,23 @@ fn key_that_is_missing_or_damaged() {
 }
 
 #[test]
+fn unreadable_key() {
+    let sandbox = Sandbox::new();
+    // A folder in its place cannot be read by anybody, also not by root, who may read everything else.
+    let key = sandbox.path(&format!("{KEYS}/default.release.pem"));
+    fs::remove_file(&key).unwrap();
+    fs::create_dir(&key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o700)).unwrap();
+    sandbox.run(&["pack"]).refused(
+        1,
+        &expect![[r#"
+        error: cannot read the key $DIR/config/goldcrest/keys/default.release.pem: is a directory
+    "#]],
+    );
+    assert!(!sandbox.path("project/kitchen-1.0.0.tar").exists(), "a release was written");
+}
+
+#[test]
 fn key_from_the_environment_as_text_wins() {
     let text = fs::read_to_string(format!("{}/../../vectors/keys/TEST-ONLY-stranger.pem", env!("CARGO_MANIFEST_DIR")))
         .unwrap();

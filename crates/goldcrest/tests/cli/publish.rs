@@ -95,6 +95,28 @@ fn corrupted_upload() {
     assert_eq!(sandbox.json(&["release", "list"])["releases"].as_array().unwrap().len(), 1);
 }
 
+/// The server's first upload works in `tmp/upload-1`: with `/dev/full` in the way, every write to it is a real ENOSPC.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_disk_of_the_server() {
+    let sandbox = Sandbox::new();
+    let _served = sandbox.serve();
+    std::fs::create_dir(sandbox.path("data/tmp/upload-1")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", sandbox.path("data/tmp/upload-1/archive")).unwrap();
+    sandbox.run(&["publish", "--channel", "beta"]).refused(
+        1,
+        &expect![[r#"
+        error: the server's disk is full; nothing was changed
+        hint: free some space in the server's data folder, then try again
+    "#]],
+    );
+    assert_eq!(sandbox.json(&["release", "list"])["releases"].as_array().unwrap().len(), 0);
+    assert_eq!(sandbox.json(&["channel", "list"])["channels"].as_array().unwrap().len(), 0);
+    sandbox.ok(&["publish", "--channel", "beta"]);
+    sandbox.ok(&["release", "download", "1.0.0", "-o", "../back.tar"]);
+    sandbox.ok(&["verify", "../back.tar"]);
+}
+
 #[test]
 fn a_rotated_keyring_goes_to_the_server_with_the_next_release() {
     let sandbox = Sandbox::new();
