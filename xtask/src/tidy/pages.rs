@@ -24,7 +24,6 @@ const PAGES: [(&str, &[&str]); 2] = [
             "crates/goldcrest-core/src/path.rs",
             "crates/goldcrest-core/src/refusal.rs",
             "crates/goldcrest-core/src/signature.rs",
-            "agent/goldcrest/manifest.py",
             "agent/goldcrest/verify.py",
             "vectors",
         ],
