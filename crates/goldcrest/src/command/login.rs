@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::json;
 
 use crate::Result;
@@ -47,13 +48,38 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 fn ask(server: &Server, context: &Context) -> Result<String> {
+    let mut hidden = None;
     if io::stdin().is_terminal() {
         if context.globals.no_input {
             return Err(Failure::usage("no token was given").hint("goldcrest login --token TOKEN, or pipe it in"));
         }
-        context.output.note(&format!("token for {server} (it is shown while you type):"));
+        hidden = Hidden::begin();
+        let shown = if hidden.is_some() { "it is not shown while you type" } else { "it is shown while you type" };
+        context.output.note(&format!("token for {server} ({shown}):"));
     }
     let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(|e| Failure::failed(format!("cannot read the token: {e}")))?;
+    let read = io::stdin().read_line(&mut line);
+    drop(hidden);
+    read.map_err(|e| Failure::failed(format!("cannot read the token: {e}")))?;
     Ok(line.trim().to_owned())
+}
+
+/// A terminal that does not show what is typed, as long as the value lives.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> Option<Hidden> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet).ok()?;
+        Some(Hidden(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that went away has nobody left to show anything to.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
