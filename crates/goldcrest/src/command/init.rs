@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         if !left.is_empty() {
             text += &format!("unchanged {} (there already)\n", left.join(", "));
         }
-        text + "next      goldcrest keygen, then goldcrest pack --check\n"
+        let enter = args.dir.as_ref().map_or_else(String::new, |dir| format!("cd {}, ", dir.display()));
+        text + &format!("next      {enter}goldcrest keygen, goldcrest pack --list\n")
     });
     Ok(())
 }

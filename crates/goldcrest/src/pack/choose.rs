@@ -10,6 +10,9 @@ use crate::Result;
 use crate::failure::Failure;
 use crate::project::{self, Project};
 
+/// In every folder that `device add --board-files` wrote, with a token and an agent that are no part of a release.
+const BOARD_MARK: &str = ".ota";
+
 /// What is packed and what is not.
 #[derive(Debug)]
 pub(super) struct Chosen {
@@ -28,7 +31,13 @@ pub(super) fn choose(project: &Project, output: Option<&Path>) -> Result<Chosen>
     let output = output.and_then(|o| o.canonicalize().ok());
     let mut left_out = Vec::new();
     let mut enter = |path: &str, is_folder: bool| {
-        let reason = if exclude.is_match(path) { Some("excluded") } else { never_packed(path) };
+        let reason = if exclude.is_match(path) {
+            Some("excluded")
+        } else if is_folder && root.join(path).join(BOARD_MARK).is_dir() {
+            Some("the files of a board")
+        } else {
+            never_packed(path)
+        };
         if let Some(reason) = reason {
             left_out.push((if is_folder { format!("{path}/") } else { path.to_owned() }, reason));
         }

@@ -63,8 +63,11 @@ fn a_blank_board_gets_everything_it_needs_and_its_token_stays_private() {
     assert_eq!(sandbox.read("project/board/.ota/keyring"), sandbox.read("config/goldcrest/keys/default.keyring"));
     let has = |path: &str| sandbox.path(&format!("project/board/{path}")).exists();
     let either = |path: &str| has(&format!("{path}.mpy")) || has(&format!("{path}.py"));
-    assert!(has("boot.py") && either("lib/goldcrest/__init__") && either("lib/goldcrest/guard"));
+    assert!(has("boot.py") && has("main.py") && either("lib/goldcrest/__init__") && either("lib/goldcrest/guard"));
     assert!(either(".ota/golden/goldcrest/guard") && !has("boot.mpy"));
+    // It stands in the project, and is no part of the next release.
+    let packed = sandbox.ok(&["pack", "--list"]);
+    assert!(!packed.contains("board/"), "{packed}");
     // The folder has a token now: a second device must not mix with it, and is not even made.
     assert_eq!(sandbox.run(&["device", "add", "garage", "--board-files", "board"]).code, 1);
     assert_eq!(sandbox.run(&["device", "show", "garage"]).code, 3);

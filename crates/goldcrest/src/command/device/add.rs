@@ -12,6 +12,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::mpy_cross::MpyCross;
 
+/// What a blank board runs until its first release: without it nobody would ask for one.
+const FIRST_MAIN: &str = include_str!("first_main.py.txt");
+
 /// Options of `device add`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -41,7 +44,7 @@ pub struct Args {
     /// Write goldcrest.json to this file (mode 0600) instead of printing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write everything a blank board needs into this new folder
+    /// Write what a blank board needs into this new folder: agent, keyring, goldcrest.json, a main.py that waits for the first release
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     board_files: Option<PathBuf>,
 }
@@ -91,11 +94,13 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
             format!("wrote {}; copy it to the board: mpremote cp {} :goldcrest.json\n", path.display(), path.display());
     }
     if let Some(dir) = &args.board_files {
-        let files = board_files::board_files(&settings, keyring.as_deref(), compiler.as_ref())?;
+        let mut files = board_files::board_files(&settings, keyring.as_deref(), compiler.as_ref())?;
+        files.push(("main.py".to_owned(), FIRST_MAIN.as_bytes().to_vec()));
         board_files::write(dir, &files)?;
         let form = if compiler.is_some() { "compiled" } else { "as source: mpy-cross is not on this machine" };
         text = format!("wrote {} files to {} (agent {form})\n", files.len(), dir.display());
-        text += &format!("next  mpremote cp -r {}/. : && mpremote reset\n", dir.display());
+        text += "network  a board on Wi-Fi also needs its boot_user.py: see docs/getting-started.md\n";
+        text += &format!("next     mpremote cp -r {}/. : && mpremote reset\n", dir.display());
         answer["files"] = json!(files.iter().map(|f| &f.0).collect::<Vec<_>>());
     }
     answer["settings"] = json!(settings);
