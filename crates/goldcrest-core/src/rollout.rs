@@ -106,7 +106,8 @@ pub enum Decision {
 pub fn decide(rules: &Rules, stage_open: usize, devices: &[DeviceView]) -> Decision {
     let failed = devices.iter().filter(|device| device.deployment.is_some_and(DeploymentState::is_failure)).count();
     if failed > usize::try_from(rules.max_failed).unwrap_or(usize::MAX) {
-        return Decision::Halt { reason: format!("{failed} deployments failed, {} are allowed", rules.max_failed) };
+        let deployments = if failed == 1 { "deployment" } else { "deployments" };
+        return Decision::Halt { reason: format!("{failed} {deployments} failed, at most {} may", rules.max_failed) };
     }
     let mut ordered: Vec<&DeviceView> = devices.iter().collect();
     ordered.sort_by_key(|device| (device.deployment.is_none(), &device.name));

@@ -41,10 +41,10 @@ fn the_first_device_by_name_goes_first() {
 
 #[test]
 fn it_halts_above_the_allowed_failures() {
-    let halt = &expect![[r#"Halt { reason: "1 deployments failed, 0 are allowed" }"#]];
+    let halt = &expect![[r#"Halt { reason: "1 deployment failed, at most 0 may" }"#]];
     check(&["1", "100%"], 0, 1, "a=rolled-back b=- c=-", halt);
     check(&["1", "100%"], 1, 1, "a=rolled-back b=- c=-", &expect!["open 2: b c"]);
-    let halt = &expect![[r#"Halt { reason: "2 deployments failed, 1 are allowed" }"#]];
+    let halt = &expect![[r#"Halt { reason: "2 deployments failed, at most 1 may" }"#]];
     check(&["100%"], 1, 1, "a=rolled-back b=failed c=confirmed", halt);
     check(&["100%"], 1, 1, "a=cancelled b=failed c=confirmed", &expect!["Complete"]);
 }

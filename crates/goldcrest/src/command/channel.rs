@@ -50,7 +50,11 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
             let package = context.package(package.as_deref())?;
             let answer = set(&client, &package, &channel, &version)?;
             context.output.result(&answer, || {
-                format!("{package} {channel} is now {version}; {} devices follow it\n", field(&answer, "devices"))
+                let devices = crate::output::count(
+                    usize::try_from(answer["devices"].as_u64().unwrap_or(0)).unwrap_or(0),
+                    "device",
+                );
+                format!("{package} {channel} is now {version}; it is followed by {devices}\n")
             });
         }
     }

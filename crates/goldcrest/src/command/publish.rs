@@ -45,7 +45,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(channel) = &args.channel {
         let version = value["version"].as_str().unwrap_or_default();
         let set = super::channel::set(&client, project.name.as_str(), channel, version)?;
-        text += &format!("channel   {channel} is now {version}, {} devices follow it\n", set["devices"]);
+        let devices =
+            crate::output::count(usize::try_from(set["devices"].as_u64().unwrap_or(0)).unwrap_or(0), "device");
+        text += &format!("channel   {channel} is now {version}; it is followed by {devices}\n");
         value["channel"] = set;
     } else {
         text += "next      goldcrest deploy, or goldcrest channel set CHANNEL VERSION\n";
