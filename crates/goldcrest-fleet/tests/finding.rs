@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Mutex, PoisonError};
 
 use goldcrest_fleet::Micropython;
 
+/// A process that a neighbouring test starts has, until it becomes its program, the file open that is written here: running it
+/// would fail as "text file busy".
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Runs the check on a program that prints `answer`; its version, or the error without the hint.
 fn check(answer: &str, expected: Result<(u32, u32), &str>) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("micropython");
     fs::write(&path, format!("#!/bin/sh\nprintf '{answer}'\n")).expect("a program");
