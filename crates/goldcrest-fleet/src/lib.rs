@@ -23,5 +23,5 @@ mod supervisor;
 pub use board::{Board, BoardSettings};
 pub use event::{BoardEvent, Events, ResetCause};
 pub use image::Tree;
-pub use micropython::{MICROPYTHON_VARIABLE, Micropython};
+pub use micropython::{HOW_TO_GET_MICROPYTHON, MICROPYTHON_VARIABLE, Micropython};
 pub use supervisor::FlashCounters;

@@ -10,19 +10,16 @@ use goldcrest_fleet::Micropython;
 /// would fail as "text file busy".
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs the check on a program that prints `answer`; its version, or the error without the hint.
+/// Runs the check on a program that prints `answer`; its version, or the error.
 fn check(answer: &str, expected: Result<(u32, u32), &str>) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("micropython");
     fs::write(&path, format!("#!/bin/sh\nprintf '{answer}'\n")).expect("a program");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("an executable");
-    let found = Micropython::at(&path).map(|found| found.version()).map_err(|error| {
-        let text = format!("{error:#}").replace(&path.display().to_string(), "IT");
-        let (what, hint) = text.split_once("; install it with `pip install").expect("a hint");
-        assert!(hint.contains("x86-64 Linux") && hint.contains("set MICROPYTHON"), "{hint}");
-        what.to_owned()
-    });
+    let found = Micropython::at(&path)
+        .map(|found| found.version())
+        .map_err(|error| format!("{error:#}").replace(&path.display().to_string(), "IT"));
     assert_eq!(found.as_ref().copied().map_err(String::as_str), expected);
 }
 
@@ -45,5 +42,5 @@ fn one_without_littlefs_is_refused() {
 
 #[test]
 fn another_program_is_refused() {
-    check("cpython 3 11\\nFalse\\n", Err("IT is not a MicroPython that starts ()"));
+    check("cpython 3 11\\nFalse\\n", Err("IT is not a MicroPython that starts: it said nothing"));
 }

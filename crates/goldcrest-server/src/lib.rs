@@ -92,7 +92,7 @@ impl Server {
         let new_admin_token = data_folder::ensure_admin(&settings.data, &store, settings.clock.now_ms()).await?;
         let listener = TcpListener::bind(settings.listen)
             .await
-            .with_context(|| format!("cannot listen on {}: is another server running there?", settings.listen))?;
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let local_addr = listener.local_addr().context("cannot read the address")?;
         let app = Arc::new(App {
             store,

