@@ -213,9 +213,24 @@ impl Client {
                 "goldcrest login {}, with a valid token (goldcrest token create makes one)",
                 self.server
             )),
+            404 => match list_of(&failure.message) {
+                Some(command) => failure.hint(command),
+                None => failure,
+            },
             500 => failure.hint("look at the server's log"),
             _ => failure,
         }
+    }
+}
+
+/// The command that lists what a message about something missing begins with.
+fn list_of(message: &str) -> Option<&'static str> {
+    match message.split(' ').next()? {
+        "release" => Some("goldcrest release list"),
+        "device" => Some("goldcrest device list"),
+        "rollout" => Some("goldcrest rollout list"),
+        "token" => Some("goldcrest token list"),
+        _ => None,
     }
 }
 

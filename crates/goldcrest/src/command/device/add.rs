@@ -8,6 +8,7 @@ use super::label;
 use crate::Result;
 use crate::board_files::{self, BoardSettings};
 use crate::client::{Client, Server};
+use crate::command::show::field;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::mpy_cross::MpyCross;
@@ -82,6 +83,12 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
         confirm: None,
     };
     context.output.note(&format!("added {} on channel {channel}", args.name));
+    if answer["device"]["desired"].is_null() {
+        context.output.note(&format!(
+            "channel {channel} points at no release of {} yet: its board waits for goldcrest publish --channel {channel}",
+            field(&answer["device"], "package")
+        ));
+    }
     if server.is_loopback() {
         context.output.warn(&format!(
             "a board cannot reach {server}, this machine's own name for itself: give --board-server http://ADDRESS:PORT"
