@@ -17,7 +17,15 @@ const ADMIN: &str = "admin";
 /// The lock of a data folder, held while the value lives.
 #[derive(Debug)]
 pub(crate) struct DataLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that this process has started, and that is not yet its program, has the file open too.
+        // An error leaves the lock to the process's end.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Makes the folder when it is missing and takes it for this process.
@@ -29,7 +37,7 @@ pub(crate) fn open(data: &Path) -> anyhow::Result<DataLock> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(DataLock { _file: file }),
+        Ok(()) => Ok(DataLock { file }),
         Err(TryLockError::WouldBlock) => bail!("another server uses the data folder {}: stop it first", data.display()),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
