@@ -80,9 +80,11 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for QueryOf<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiFailure> {
         let query = Query::from_request_parts(parts, app).await;
-        query
-            .map(|Query(value)| Self(value))
-            .map_err(|error| Failure::Invalid(format!("query: {}", error.body_text())).into())
+        query.map(|Query(value)| Self(value)).map_err(|error| {
+            let text = error.body_text();
+            Failure::Invalid(format!("query: {}", text.trim_start_matches("Failed to deserialize query string: ")))
+                .into()
+        })
     }
 }
 
