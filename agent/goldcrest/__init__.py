@@ -3,7 +3,6 @@
 import time
 
 __version__ = "0.1.0"
-PROTOCOL = 1  # the agent protocol of docs/release-format.md, header `agent`
 
 _due = None  # ticks of the next check-in
 
@@ -21,9 +20,7 @@ def confirm():
 
 def poll():
     """Check in when it is due, else return at once. Call it in the app's loop."""
-    if _due is None or time.ticks_diff(time.ticks_ms(), _due) >= 0:
-        return check()
-    return False
+    return (_due is None or time.ticks_diff(time.ticks_ms(), _due) >= 0) and check()
 
 
 def check(reset=True):
@@ -57,14 +54,3 @@ async def task():
     while True:
         poll()
         await asyncio.sleep(1)
-
-
-def drop(*names):
-    """Forget parts of the agent, so that their memory goes back to the app."""
-    import gc
-    import sys
-
-    for n in names:
-        sys.modules.pop("goldcrest." + n, None)
-        globals().pop(n, None)  # as the attribute of the package
-    gc.collect()

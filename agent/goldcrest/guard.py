@@ -13,15 +13,12 @@ R = "/flash/" if "/flash" in sys.path else "/"  # stm32 and some others mount th
 D = R + ".ota/"
 BOOTS = 3  # unconfirmed boots before the release is rolled back
 FILE = 0x8000
-FOLDER = 0x4000
 
 
 def boot():
     """Called by boot.py when the state is not `ok`."""
     name = state()[0]
-    if name == "back":
-        return rollback()
-    if name not in ("commit", "trial"):
+    if name == "ok":
         return
     try:
         tries = int(read("tries") or 0) + 1
@@ -29,7 +26,7 @@ def boot():
             f.write(str(tries))
     except (OSError, ValueError):
         tries = BOOTS + 1  # what can't be counted could last for ever
-    if tries > BOOTS:
+    if name == "back" or tries > BOOTS:
         if name == "commit":
             write("trace", "flash\ncould not be put in place")
         return rollback()
@@ -41,7 +38,7 @@ def boot():
             # after a rename that failed. The next boots try again, then roll back.
             sys.print_exception(e)
             reset()
-    trial = Trial(tries)
+    trial = Trial()
     try:
         _try_agent()
     except BaseException as e:
@@ -53,18 +50,12 @@ def boot():
 
 def _try_agent():
     # A release whose agent can't even be imported could never be replaced over the air: do not let it run.
-    names = ["guard"]
-    if kind(R + "lib/goldcrest"):
-        names += [n.rsplit(".", 1)[0] for n in os.listdir(R + "lib/goldcrest") if n.endswith("py")]
-    for n in names:
-        __import__("goldcrest" if n == "__init__" else "goldcrest." + n)
-    forget()
-
-
-def forget():
-    """Drop every agent module, so that its memory goes back to the app."""
-    for n in list(sys.modules):
-        if n.split(".")[0] == "goldcrest":
+    path = R + "lib/goldcrest"
+    for n in kind(path) and os.listdir(path):  # a frozen agent has no folder
+        if n[-2:] == "py":
+            __import__("goldcrest." + n.split(".")[0])
+    for n in list(sys.modules):  # the memory goes back to the app
+        if n[:9] == "goldcrest":
             del sys.modules[n]
 
 
@@ -86,48 +77,42 @@ def set_state(*s):
 
 def apply():
     """Put the staged files in place. May be cut and called again: a staged file that is gone is in place."""
-    _, new, floor, old = state()
-    with open(D + "journal") as f:
-        for op, p, n, o in entries(f, "dwa"):
+    for op, p, n, o in entries("dwa"):
+        if kind(n) or op == "d" and kind(p) == FILE:
+            if op != "a" and kind(p) and not kind(o):
+                copy(p, o)
             if op == "d":
-                if kind(p) == FILE:
-                    if not kind(o):
-                        copy(p, o)
-                    os.remove(p)
-                prune(p)
-            elif kind(n):
-                if op == "w" and kind(p) and not kind(o):
-                    copy(p, o)
+                os.remove(p)
+            else:
                 parents(p)
-                os.rename(n, p)
+                os.rename(n, p)  # in .ota
+        if op == "d":
+            prune(p)
     if kind(D + "next"):
         if kind(D + "run"):
             os.rename(D + "run", D + "prev")
         os.rename(D + "next", D + "run")
-    set_state("trial", new, floor, old)
+    set_state("trial", *state()[1:])
 
 
 def rollback():
     """Back to the saved copies. May be cut and called again. The reason is in `trace`, so that it survives a cut."""
     name, new, floor, old = state()
-    if name != "back":
-        set_state("back", new, floor, old)
-    with open(D + "journal") as f:
-        for _, p, n, _ in entries(f, "a"):  # first what was added: a file may be where a folder was
-            if not kind(n) and kind(p) == FILE:
-                os.remove(p)
-            prune(p)
-        f.seek(0)
-        for _, p, _, o in entries(f, "wd"):
-            if kind(o):
-                parents(p)
-                os.rename(o, p)
+    set_state("back", new, floor, old)
+    for _, p, n, _ in entries("a"):  # first what was added: a file may be where a folder was
+        if not kind(n) and kind(p) == FILE:
+            os.remove(p)
+        prune(p)
+    for _, p, _, o in entries("wd"):
+        if kind(o):
+            parents(p)
+            os.rename(o, p)  # in .ota
     if old == "-":
         remove("run")
     elif kind(D + "prev"):
         os.rename(D + "prev", D + "run")
     why, _, trace = (read("trace") or "not-confirmed").partition("\n")
-    failed(new, why, trace.strip().rsplit("\n", 1)[-1], trace, "rolled-back")
+    failed(new, why, trace.strip().split("\n")[-1], trace, "rolled-back")
     set_state("ok", old, floor, "-")
     clean("nopjt")
 
@@ -143,34 +128,19 @@ def confirm():
     name, new, floor, _ = state()
     if name != "trial":
         return False
-    floor = int(floor)
     with open(D + "run") as f:
         for line in f:
-            if line.startswith("floor "):
-                floor = max(floor, int(line[6:]))
+            if line[:6] == "floor ":
+                floor = str(max(int(floor), int(line[6:])))
                 break
-    set_state("ok", new, str(floor), "-")
+    set_state("ok", new, floor, "-")
     trial = sys.modules.get("_goldcrest")
     if trial:
         trial.stop()
     if not kind(D + "report"):
         remove("failed")  # the target has changed since, so it may be tried again
     clean("nopjt")
-    golden()
     return True
-
-
-def golden():
-    """Make the golden copy that of the installed guard; call it only when the running release is confirmed."""
-    dst = D + "golden/goldcrest/guard"
-    ext = [x for x in (".py", ".mpy") if kind(R + "lib/goldcrest/guard" + x)][:1]  # import prefers .py
-    for x in ext:
-        if not same(R + "lib/goldcrest/guard" + x, dst + x):
-            parents(dst)
-            copy(R + "lib/goldcrest/guard" + x, dst + x)
-    for x in (".py", ".mpy"):
-        if x not in ext and kind(dst + x):  # frozen agent: there is no file and no copy
-            os.remove(dst + x)
 
 
 def clean(letters):
@@ -182,16 +152,17 @@ def clean(letters):
         remove("target")
 
 
-def entries(f, ops):
+def entries(ops):
     """Journal lines `op key size digest path` -> op, target, staged file, saved copy."""
-    for line in f:
-        op, key, _, _, path = line[:-1].split(" ", 4)
-        if op in ops:
-            yield op, R + path, D + "n" + key, D + "o" + key
+    with open(D + "journal") as f:
+        for line in f:
+            op, key, _, _, path = line[:-1].split(" ", 4)
+            if op in ops:
+                yield op, R + path, D + "n" + key, D + "o" + key
 
 
 def kind(path):
-    """-> FILE, FOLDER, or 0 when there is nothing."""
+    """-> FILE, another number for a folder, or 0 when there is nothing."""
     try:
         return os.stat(path)[0] & 0xF000
     except OSError:
@@ -232,61 +203,44 @@ def copy(src, dst):
     os.rename(D + "t", dst)
 
 
-def same(a, b):
-    try:
-        with open(a, "rb") as f, open(b, "rb") as g:
-            while True:
-                x = f.read(256)
-                if x != g.read(256):
-                    return False
-                if not x:
-                    return True
-    except OSError:
-        return False
-
-
 def parents(path):
     """Make the folders that a path needs."""
-    i = path.find("/", len(R))
-    while i > 0:
+    i = 0
+    while True:
+        i = path.find("/", i + 1)
+        if i < 0:
+            return
         if not kind(path[:i]):
             os.mkdir(path[:i])
-        i = path.find("/", i + 1)
 
 
 def prune(path):
     """Remove the folders that a removed file leaves empty, also when a cut came in between."""
-    i = path.rfind("/")
-    while i >= len(R):
-        if kind(path[:i]) == FILE:
-            return  # littlefs would remove it
+    while True:
+        path = path[: path.rfind("/")]
+        if len(path) < len(R) or kind(path) == FILE:  # littlefs's rmdir would remove a file
+            return
         try:
-            os.rmdir(path[:i])
+            os.rmdir(path)
         except OSError:
-            if kind(path[:i]):
+            if kind(path):
                 return
-        i = path.rfind("/", 0, i)
 
 
-class Trial(getattr(io, "IOBase", object)):
+class Trial(io.IOBase):
     """A trial boot: listens to the console, and resets the board at the deadline or when main.py ended with a traceback."""
 
-    def __init__(self, tries):
-        self.tries = tries
+    def __init__(self):
         self.why = "agent"  # until the agent is imported
-        self.ring = bytearray(1536)
-        self.n = 0
-        self.crashed = False
-        self.mark = b"Traceback ("
-        self.hit = 0
+        self.text = b""
         self.timer = self.wdt = self.slot = None
         sys.modules["_goldcrest"] = self  # so that confirm() finds it
         try:
             import json
 
             with open(R + "goldcrest.json") as f:
-                ms = int(json.load(f).get("trial_s", 60)) * 1000
-        except (OSError, ValueError, TypeError, AttributeError):
+                ms = int(json.load(f)["trial_s"]) * 1000
+        except Exception:
             ms = 60000
         import machine
 
@@ -299,14 +253,13 @@ class Trial(getattr(io, "IOBase", object)):
                 self.timer = None
         if sys.platform == "esp32":  # a hang in C code keeps timers from running
             self.wdt = machine.WDT(timeout=ms + 10000)
-        if hasattr(os, "dupterm"):
-            for i in (1, 0):  # on ESP8266 slot 0 is the serial console
-                try:
-                    os.dupterm(self, i)
-                    self.slot = i
-                    break
-                except Exception:
-                    pass
+        for i in (1, 0):  # on ESP8266 slot 0 is the serial console
+            try:
+                os.dupterm(self, i)
+                self.slot = i
+                break
+            except Exception:
+                pass
 
     def stop(self):
         if self.timer:
@@ -315,13 +268,12 @@ class Trial(getattr(io, "IOBase", object)):
             was = os.dupterm(None, self.slot)
             if was not in (None, self):  # WebREPL took the slot since
                 os.dupterm(was, self.slot)
-        self.ring = None
+        del sys.modules["_goldcrest"]
         if self.wdt:
             import machine
 
-            self.wdt = machine.WDT(timeout=0x7FFFFFFF)  # can't be stopped: 24 days, and each check-in feeds it
-        else:
-            del sys.modules["_goldcrest"]
+            # It can't be stopped: 24 days, and each check-in feeds it.
+            sys.modules["_goldcrest.wdt"] = machine.WDT(timeout=0x7FFFFFFF)
 
     def fail(self, why, e=None):
         """Save what is known and reset; the next boots retry, then roll back."""
@@ -331,34 +283,22 @@ class Trial(getattr(io, "IOBase", object)):
     def save(self, why, e=None):
         try:
             if e:
-                self.mark = b""  # a prompt in this text means nothing
                 sys.print_exception(e, self)
-            i = self.n % len(self.ring)
-            text = self.ring[i:] + self.ring[:i] if self.n > len(self.ring) else self.ring[:i]
-            if self.crashed and why == "not-confirmed":
+            text = self.text.split(b"\nMicroPython v")[0]  # without the banner of the REPL
+            if why == "not-confirmed" and b"Traceback (" in text:
                 why = "crash"
-            write("trace", why + "\n" + bytes(text).decode().split("\nMicroPython v")[0])  # without the banner of the REPL
+            write("trace", why + "\n" + "".join(chr(c) if c < 127 else "?" for c in text))
         except Exception:
             pass  # the reset matters more
 
-    # Called for every piece of console output: no allocation, since the heap may be what ran out.
     def write(self, b):
-        for c in b:
-            if c != 13:
-                if c > 126:
-                    c = 63
-                self.ring[self.n % len(self.ring)] = c
-                self.n += 1
-            m = self.mark
-            if m:
-                self.hit = self.hit + 1 if c == m[self.hit] else int(c == m[0])
-                if self.hit == len(m):
-                    self.hit = 0
-                    if self.crashed:  # the REPL: main.py is over
-                        self.mark = b""
-                        self.fail("crash")
-                    self.crashed = True
-                    self.mark = b"\n>>> "
+        """A piece of console output: its end is kept. A prompt after a traceback is the REPL: main.py is over."""
+        try:
+            self.text = (self.text + bytes(b).replace(b"\r", b""))[-1536:]
+            if self.text[-5:] == b"\n>>> " and b"Traceback (" in self.text and self.why != "agent":
+                self.fail("crash")
+        except MemoryError:
+            self.text = b""
         return len(b)
 
     def readinto(self, b):

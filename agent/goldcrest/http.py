@@ -9,32 +9,27 @@ from goldcrest import Refused
 _IO_S = 15  # one read or write
 _TRANSFER_S = 60  # a response, plus a second for each _RATE bytes
 _RATE = 256
-_HEAD = 8192  # bytes of a response head
-_NO_LENGTH = 0x3FFFFFFF  # a body without a length: more than any limit, so it is refused as endless
+_HEAD = 4096  # bytes of a response head
 
 
 class Http(io.IOBase):
-    """`left` is what remains of the body, `etag`, `poll`, `retry` and `keyring` are headers of the last response that had them."""
+    """`headers` are those of the last response, names in lower case; `left` is what remains of its body."""
 
     def __init__(self, cfg):
-        scheme, _, host = cfg["server"].split("/")[:3]
-        self.tls = scheme == "https:"
-        self.ca = cfg.get("ca")
-        self.host = host
-        self.token = cfg["token"]
+        self.cfg = cfg
         self.s = None
         self.left = self.at = self.end = 0
-        self.one = bytearray(1)
-        self.buf = bytearray(128)
-        self.etag = self.poll = self.retry = self.keyring = ""
+        self.buf = memoryview(bytearray(128))
+        self.headers = {}
 
-    def request(self, method, path, head="", body=""):
+    def request(self, method, path, head="", body=b""):
         """Send a request, read the head of the response. -> status."""
-        body = body.encode()
         if body:
             head += "Content-Length: %d\r\n" % len(body)
         # One write: a second small one would wait for the other side's delayed ACK.
-        data = "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nGoldcrest-Agent: 1\r\n%s\r\n" % (method, path, self.host, self.token, head)
+        data = "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nGoldcrest-Agent: 1\r\n%s\r\n" % (
+            method, path, self.cfg["server"].split("/")[2], self.cfg["token"], head
+        )
         self._limit(0)
         while True:
             fresh = not self.s
@@ -52,35 +47,32 @@ class Http(io.IOBase):
                     raise Refused("network", repr(e))
             # The server had closed the kept connection: once more on a new one.
 
-    def get(self, path, missing):
+    def get(self, path, what):
         """GET what must be there."""
         status = self.request("GET", path)
         if status != 200:
             self.finish()
-            raise Refused("missing" if status == 404 else "network", "%s: status %d" % (missing, status))
+            raise Refused("missing" if status == 404 else "network", "%s: %d" % (what, status))
 
     def _open(self):
-        host, _, port = self.host.partition(":")
-        a = socket.getaddrinfo(host, int(port or (443 if self.tls else 80)), 0, socket.SOCK_STREAM)[0]
+        scheme, _, host = self.cfg["server"].split("/")[:3]
+        host, _, port = host.partition(":")
+        a = socket.getaddrinfo(host, int(port or (443 if scheme == "https:" else 80)), 0, socket.SOCK_STREAM)[0]
         self.s = s = socket.socket(a[0], socket.SOCK_STREAM)
         s.settimeout(_IO_S)
         s.connect(a[-1])
-        if self.tls:
+        if scheme == "https:":
             from goldcrest import tls
 
-            self.s = tls.wrap(s, host, self.ca)
+            self.s = tls.wrap(s, host, self.cfg.get("ca"))
 
     def _head(self):
         self.left = self.at = self.end = 0
-        self.etag = ""
-        n = _NO_LENGTH
-        self.keep = True
+        self.headers = h = {}
         self.head = _HEAD
         line = self._line()
         if not line:
             return 0
-        if line[:7] != b"HTTP/1.":
-            raise ValueError("not HTTP")
         status = int(line[9:12])
         while True:
             line = self._line()
@@ -89,28 +81,12 @@ class Http(io.IOBase):
             if not line:
                 raise OSError(104)
             key, _, value = str(line, "utf8").partition(":")
-            key = key.lower()
-            value = value.strip()
-            if key == "content-length":
-                if not value.isdigit() or len(value) > 10:
-                    raise ValueError("length")
-                n = int(value)
-            elif key == "etag":
-                self.etag = value.strip('"')
-            elif key == "goldcrest-poll":
-                self.poll = value
-            elif key == "retry-after":
-                self.retry = value
-            elif key == "goldcrest-keyring":
-                self.keyring = value
-            elif key == "connection":
-                self.keep = value.lower() != "close"
-            elif key == "transfer-encoding":
-                raise ValueError("chunked")
-        if status in (204, 304):
-            n = 0
-        self.left = n
-        self._limit(min(n, 1 << 26))
+            h[key.lower()] = value.strip()
+        # Without a length a body is more than any limit, so that it is refused as endless.
+        self.left = 0 if status in (204, 304) else int(h.get("content-length", 0x3FFFFFFF))
+        if self.left < 0:
+            raise ValueError
+        self._limit(min(self.left, 1 << 26))
         return status
 
     def _line(self):
@@ -121,28 +97,25 @@ class Http(io.IOBase):
             if self.head < 0:
                 raise ValueError("head too long")
             self._late()
-            if not self.s.readinto(self.one):
+            if not self.s.readinto(self.buf[:1]):
                 return b""
-            line += self.one
+            line += self.buf[:1]
         return bytes(line)
 
     def readinto(self, b):
         """Read from the body, as a stream for `deflate` too. -> bytes read, 0 at the end."""
-        if not self.left:
-            return 0
-        if len(b) > 1:
-            n = min(self.left, len(b))
+        n = min(self.left, len(b))
+        if n > 1:
             self._exactly(memoryview(b)[:n])
-            self.left -= n
-            return n
-        # deflate asks for single bytes: from a small buffer
-        if self.at == self.end:
-            self.at, self.end = 0, min(self.left, len(self.buf))
-            self._exactly(memoryview(self.buf)[: self.end])
-        b[0] = self.buf[self.at]
-        self.at += 1
-        self.left -= 1
-        return 1
+        elif n:
+            # deflate asks for single bytes: from a small buffer
+            if self.at == self.end:
+                self.at, self.end = 0, min(self.left, 128)
+                self._exactly(self.buf[: self.end])
+            b[0] = self.buf[self.at]
+            self.at += 1
+        self.left -= n
+        return n
 
     def _exactly(self, b):
         self._late()
@@ -155,10 +128,10 @@ class Http(io.IOBase):
 
     def finish(self):
         """Leave the connection ready for the next request, or close it."""
-        if self.left > 512 or not self.keep:
+        if self.left > 512 or self.headers.get("connection", "").lower() == "close":
             self.close()
         while self.left:
-            self.readinto(self.one)
+            self.readinto(bytearray(1))
 
     def close(self):
         self.left = 0

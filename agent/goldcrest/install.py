@@ -8,12 +8,13 @@ from binascii import hexlify
 from goldcrest import Refused, guard
 
 D = guard.D
+R = guard.R
 
 
-def update(http, keep, etag, told):
+def update(http, keep, etag, report):
     """Stage the release whose manifest is /.ota/m. The board runs it after the next reset.
 
-    `told(stage)` reports progress. Raises Refused, or OSError when the flash fails; then nothing has changed.
+    `report(http, stage, digest)` tells the server. Raises Refused, or OSError when the flash fails; then nothing has changed.
     """
     if guard.read("target") != etag:  # staged files of another target
         guard.clean("n")
@@ -22,128 +23,126 @@ def update(http, keep, etag, told):
     guard.remove("tries")
     guard.remove("trace")
     os.rename(D + "m", D + "next")
-    space(*plan(keep))
-    told("downloading")
+    plan(keep)
+    space()
+    report(http, "downloading", etag)
     buf = memoryview(bytearray(512))
-    with open(D + "j") as f:
-        for line in f:
-            op, key, size, digest, path = line[:-1].split(" ", 4)
-            if op != "d" and not guard.kind(D + "n" + key):
-                gc.collect()
-                fetch(http, digest, int(size), path, buf)
-                os.rename(D + "t", D + "n" + key)
-    told("verified")
-    guard.golden()  # the running agent is confirmed, and it is its journal that the guard will read
+    for op, key, size, digest, p in journal():
+        if op != "d" and not guard.kind(D + "n" + key):
+            gc.collect()
+            fetch(http, digest, int(size), p, buf)
+            os.rename(D + "t", D + "n" + key)
+    report(http, "verified", etag)
+    golden()
     os.rename(D + "j", D + "journal")
     _, run, floor, _ = guard.state()
     guard.set_state("commit", etag, floor, run)
     try:
-        told("installing")
+        report(http, "installing", etag)
     except Refused:
         pass  # the server learns it from the trial
 
 
 def plan(keep):
-    """Compare `next` with the files on the board, and write the journal. -> bytes to stage, largest old file, changed files."""
-    size = os.statvfs(guard.R)[0]
-    need = largest = n = 0
+    """Compare `next` with the files on the board, and write the journal: what is to be deleted, then what is to be written."""
     with open(D + "j", "w") as j:
-
-        def entry(op, key, size, digest, p):
-            nonlocal largest, n
-            n += 1
-            j.write("%s %s %d %s %s\n" % (op, key, size, digest, p))
-            if op != "a":
-                largest = max(largest, os.stat(guard.R + p)[6])
-
         # Deletions first: a folder may become a file. Twice the same is harmless.
-        for source, deletions in (("run", False), ("next", True)):
-            if guard.kind(D + source):
-                with open(D + source) as f, open(D + "next") as new:
-                    for p in absent(f, deletions, files(new)):
-                        if not kept(p, keep) and guard.kind(guard.R + p) == guard.FILE:
-                            entry("d", "d%d" % n, 0, "-", p)
-        with open(D + "next") as f:
-            for i, (digest, length, p) in enumerate(files(f)):
-                if kept(p, keep):
-                    continue
-                have = sha(guard.R + p)
-                if have == digest:
-                    continue
-                staged = D + "n%d" % i
-                if sha(staged) != digest:
-                    if guard.kind(staged):
-                        os.remove(staged)
-                    need += -(-length // size) * size
-                entry("w" if have else "a", i, length, digest, p)
-    return need, largest, n
+        n = 0
+        for name, column in (("run", 3), ("next", 1)):
+            for p in absent(name, column):
+                if guard.kind(R + p) == guard.FILE and not kept(p, keep):
+                    j.write("d d%d 0 - %s\n" % (n, p))
+                    n += 1
+        for n, (digest, size, _, p) in enumerate(lines("next", 3)):
+            have = sha(R + p)
+            if have != digest and not kept(p, keep):
+                if sha(D + "n%d" % n) != digest:
+                    guard.remove("n%d" % n)
+                j.write("%s %d %s %s %s\n" % ("w" if have else "a", n, size, digest, p))
 
 
-def files(f):
-    """File lines of a manifest -> (digest, size, path)."""
-    for line in f:
-        if line[64:65] == " ":
-            digest, size, _, p = line[:-1].split(" ", 3)
-            yield digest, int(size), p
+def lines(name, column):
+    """Lines of a manifest in words: file lines, whose path is word 3, or deletion lines, whose path is word 1."""
+    if guard.kind(D + name):
+        with open(D + name) as f:
+            for line in f:
+                if line[64:65] == " " if column == 3 else line[:2] == "- ":
+                    yield line[:-1].split(" ", column)
 
 
-def absent(f, deletions, new):
-    """Paths of the file lines in `f`, or of its deletion lines, that are not among the files `new`: both are sorted."""
+def absent(name, column):
+    """Paths of such lines that are not among the files of the new manifest: both are sorted."""
+    new = lines("next", 3)
     at = ""
-    for p in (line[2:-1] for line in f if line[:2] == "- ") if deletions else (e[2] for e in files(f)):
-        while at is not None and at.encode() < p.encode():
-            at = next(new, (0, 0, None))[2]
+    for w in lines(name, column):
+        p = w[column]
+        while at is not None and at < p:
+            at = next(new, (None,) * 4)[3]
         if p != at:
             yield p
+    for _ in new:
+        pass  # closes the file
 
 
-def space(need, largest, n):
+def journal():
+    with open(D + "j") as f:
+        for line in f:
+            yield line[:-1].split(" ", 4)
+
+
+def space():
     """Refuse when the staged files, one saved copy at a time and the folders' own blocks do not fit."""
-    s = os.statvfs(guard.R)
-    need += largest + (4 + n // 8) * s[0]
-    free = s[0] * s[3]
-    if need > free:
-        raise Refused("space", "needs %d, free %d" % (need, free))
+    s = os.statvfs(R)
+    block = s[0]
+    need = 4 * block
+    largest = 0
+    for op, key, size, _, p in journal():
+        need += block >> 3
+        if op != "a":
+            largest = max(largest, os.stat(R + p)[6])
+        if op != "d" and not guard.kind(D + "n" + key):
+            need += -(-int(size) // block) * block
+    need += largest
+    if need > block * s[3]:
+        raise Refused("space", "needs %d, free %d" % (need, block * s[3]))
 
 
-def fetch(http, digest, size, path, buf):
+def fetch(http, digest, size, p, buf):
     """Fetch one object to /.ota/t, inflate it and check its hash."""
     h = hashlib.sha256()
     done = 0
-    http.get("/d/v1/objects/" + digest, path)
+    http.get("/d/v1/objects/" + digest, p)
     if http.left > size:
-        raise Refused("endless", path)
-    source = http if http.left == size else inflate(http, path, buf)
+        raise Refused("endless", p)
+    source = http if http.left == size else inflate(http, p, buf)
     with open(D + "t", "wb") as f:
         while True:
             try:
                 n = source.readinto(buf)
             except (OSError, EOFError, ValueError):  # those of the network are Refused
                 if http.left > 4:
-                    raise Refused("hash", path)
+                    raise Refused("hash", p)
                 break
             done += n
             if not n or done > size:
                 break
             h.update(buf[:n])
             f.write(buf[:n])
-    if done < size:
-        raise Refused("truncated", path)
-    if done > size or http.left > 4:  # a zlib stream ends with 4 bytes that the SHA-256 makes superfluous
-        raise Refused("endless", path)
+    # A zlib stream ends with 4 bytes that the SHA-256 makes superfluous.
+    if done > size or http.left > 4:
+        raise Refused("endless", p)
     if hexlify(h.digest()).decode() != digest:
-        raise Refused("hash", path)
+        raise Refused("hash" if done == size else "truncated", p)
     http.finish()
 
 
-def inflate(http, path, buf):
+def inflate(http, p, buf):
     """-> stream of the plain bytes. The zlib header is checked here: a window of up to 4 KiB is what a board has the memory for."""
-    if http.left < 2:
-        raise Refused("truncated", path)
-    http.readinto(buf[:2])
+    if http.readinto(buf[:2]) < 2:
+        raise Refused("truncated", p)
     bits = (buf[0] >> 4) + 8
     if buf[0] & 15 != 8 or bits > 12 or buf[1] & 32 or (buf[0] << 8 | buf[1]) % 31:
-        raise Refused("format", path)
+        raise Refused("format", p)
     try:
         import deflate
 
@@ -168,30 +167,38 @@ def sha(path):
             h.update(buf[:n])
 
 
+def golden():
+    """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
+    there = False
+    for x in (".py", ".mpy"):  # in the order of import
+        src = R + "lib/goldcrest/guard" + x
+        dst = D + "golden/goldcrest/guard" + x
+        have = sha(src)
+        if have and not there:
+            there = True
+            if have != sha(dst):
+                guard.parents(dst)
+                guard.copy(src, dst)
+        elif guard.kind(dst):  # of a frozen agent there is no file, and no copy
+            os.remove(dst)
+
+
 def kept(p, patterns):
     """-> True when a pattern makes the path device-owned."""
-    for pattern in patterns:
-        want = pattern.split("/")
-        have = p.split("/")
-        if want[-1] == "**" and len(have) >= len(want):
-            have = have[: len(want)]
-        if len(have) == len(want) and all(_glob(a, b) for a, b in zip(have, want)):
+    return any(_match(x, p) for x in patterns)
+
+
+def _match(pattern, p):
+    # `*` stands for any run of characters in a segment, `/**` at the end for everything below
+    for i, c in enumerate(pattern):
+        if pattern[i:] == "/**":
+            return p[i : i + 1] == "/" and i + 1 < len(p)
+        if c == "*":
+            while not _match(pattern[i + 1 :], p[i:]):
+                if p[i : i + 1] in ("", "/"):
+                    return False
+                p = p[:i] + p[i + 1 :]
             return True
-    return False
-
-
-def _glob(s, pattern):
-    # `*` stands for any run of characters
-    parts = pattern.split("*")
-    if len(parts) == 1:
-        return s == pattern
-    last = parts.pop()
-    if not s.startswith(parts[0]):
-        return False
-    at = 0
-    for part in parts:
-        at = s.find(part, at)
-        if at < 0:
+        if p[i : i + 1] != c:
             return False
-        at += len(part)
-    return len(s) - len(last) >= at and s.endswith(last)
+    return len(p) == len(pattern)

@@ -220,7 +220,7 @@ def test_trial_s_sets_the_deadline():
     assert b.Timer.armed[0] == 7000
 
 
-def test_golden_copy_follows_the_confirmed_guard():
+def test_golden_copy_follows_the_confirmed_guard_at_the_next_update():
     board = running()
     new = board.host("guard.py", AGENT_FILES["lib/goldcrest/guard.py"]) + b"# newer\n"
     board.server.publish(dict(GOOD, **{"lib/goldcrest/guard.py": new}), version="2", counter=11)
@@ -228,6 +228,9 @@ def test_golden_copy_follows_the_confirmed_guard():
     board.boot()
     assert not board.get(".ota/golden/goldcrest/guard.py").endswith(b"# newer\n")
     board.agent().confirm()
+    assert not board.get(".ota/golden/goldcrest/guard.py").endswith(b"# newer\n")
+    board.server.publish(dict(GOOD, **{"lib/goldcrest/guard.py": new, "x.py": b""}), version="3", counter=12)
+    assert board.check() == "reset"
     assert board.get(".ota/golden/goldcrest/guard.py") == new
 
 

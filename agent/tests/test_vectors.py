@@ -46,28 +46,28 @@ def compare(got):
 
 
 def test_manifest():
-    manifest, verify, admit = load("manifest"), load("verify"), load("admit")
+    verify = load("verify")
 
     def read(name, package, board, platform, mpy, floor, agent, now):
         with open(VECTORS + "manifest/" + name, "rb") as f:
-            head = manifest.check(f)
+            head = verify.check(f)
             verify.signed(f, head["digest"], VECTORS + "keyring/in-force.keyring")
         cfg = {k: v for k, v in (("package", package), ("board", board)) if v != "-"}
-        assert int(agent) == admit.PROTOCOL
-        admit.admit(head, cfg, int(floor), platform, int(mpy), 0 if now == "-" else int(now))
+        assert int(agent) == 1
+        verify.admit(head, cfg, int(floor), platform, int(mpy), 0 if now == "-" else int(now))
 
     compare([(c[0], c[1], judge(read, c[0], *c[3:])) for c in cases("manifest") if c[2] == "all"])
 
 
 def test_keyring():
-    keyring = load("keyring")
+    verify = load("verify")
     old = VECTORS + "keyring/in-force.keyring"
-    compare([(c[0], c[1], judge(keyring.successor, VECTORS + "keyring/" + c[0], old)) for c in cases("keyring") if c[2] == "all"])
+    compare([(c[0], c[1], judge(verify.successor, VECTORS + "keyring/" + c[0], old)) for c in cases("keyring") if c[2] == "all"])
 
 
 def test_paths():
-    manifest = load("manifest")
-    compare([(c[1:], c[0], judge(manifest.path, " ".join(c[1:]))) for c in cases("path")])
+    verify = load("verify")
+    compare([(c[1:], c[0], judge(verify.path, " ".join(c[1:]))) for c in cases("path")])
 
 
 def test_patterns():

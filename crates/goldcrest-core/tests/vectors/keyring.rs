@@ -41,10 +41,12 @@ pub(crate) fn generate() -> Files {
         ("threshold-zero", "threshold 2", "threshold 0"),
         ("threshold-above-roots", "threshold 2", "threshold 3"),
         ("unknown-line", "revoked ", "retired "),
-        ("key-id-of-another-key", &format!("root {}", root_a.public().id()), "root 0011223344556677"),
     ] {
         out.add(name, "format", &signed(&with(&text, old, new), &both));
     }
+    // A board finds the root's signature missing instead.
+    let misnamed = with(&text, &format!("root {}", root_a.public().id()), "root 0011223344556677");
+    out.add_for("server", "key-id-of-another-key", "format", &signed(&misnamed, &both));
     out.add("roots-unsorted", "format", &signed(&swapped(&text, "root "), &both));
     out.add("carriage-returns", "format", &signed(&text.replace('\n', "\r\n"), &both));
     out.add("key-of-1024-bits", "format", &signed(&with_short_key(&text), &both));
@@ -64,8 +66,12 @@ struct Output {
 
 impl Output {
     fn add(&mut self, name: &str, expected: &str, bytes: &[u8]) {
+        self.add_for("all", name, expected, bytes);
+    }
+
+    fn add_for(&mut self, who: &str, name: &str, expected: &str, bytes: &[u8]) {
         self.files.insert(format!("{name}.keyring"), bytes.to_vec());
-        self.lines += &format!("{name}.keyring {expected} all\n");
+        self.lines += &format!("{name}.keyring {expected} {who}\n");
     }
 }
 

@@ -5,7 +5,7 @@ use goldcrest_core::minify::{self, SyntaxError};
 use super::walk::Found;
 use crate::Result;
 use crate::failure::{Exit, Failure};
-use crate::mpy_cross::MpyCross;
+use crate::mpy_cross::{Lines, MpyCross};
 use crate::project::Python;
 
 /// A file as the board gets it.
@@ -42,7 +42,7 @@ pub(super) fn make(file: &Found, bytes: Vec<u8>, python: Python, compiler: Optio
     let small = minify::minify(source).map_err(failed)?;
     if let (Python::Mpy, Some(compiler)) = (python, compiler) {
         // The compiler has the last word on what MicroPython understands, also for what stays source.
-        let compiled = compiler.compile(name, &bytes)?.map_err(|e| {
+        let compiled = compiler.compile(name, &bytes, Lines::Keep)?.map_err(|e| {
             let line = e.line.map_or_else(String::new, |l| format!("{l}:"));
             let native = e.message.contains("invalid arch");
             let hint = if native {
