@@ -98,7 +98,8 @@ def apply():
 def rollback():
     """Back to the saved copies. May be cut and called again. The reason is in `trace`, so that it survives a cut."""
     name, new, floor, old = state()
-    set_state("back", new, floor, old)
+    if name != "back":
+        set_state("back", new, floor, old)
     for _, p, n, _ in entries("a"):  # first what was added: a file may be where a folder was
         if not kind(n) and kind(p) == FILE:
             os.remove(p)

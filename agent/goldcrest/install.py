@@ -66,7 +66,8 @@ def lines(name, column):
     if guard.kind(D + name):
         with open(D + name) as f:
             for line in f:
-                if line[64:65] == " " if column == 3 else line[:2] == "- ":
+                # only a file line has its first space after 64 digits
+                if line[:2] == "- " if column == 1 else line.find(" ") == 64:
                     yield line[:-1].split(" ", column)
 
 

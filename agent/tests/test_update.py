@@ -1,5 +1,8 @@
 """An update from check-in to confirm, as one board lives it."""
 
+import os
+
+import board as b
 from board import Board
 
 OLD = {"main.py": b"import app_one\n", "app_one.py": b"value = 1\n", "lib/util.py": b"# util\n" * 40}
@@ -43,6 +46,22 @@ def test_second_release_deletes_what_it_no_longer_holds():
     assert board.get("app_one.py") is None
     assert board.get("data.log") == b"mine"
     assert board.get(".ota/state").decode().split(" ")[2] == "5"
+
+
+def test_a_header_line_with_a_space_where_a_file_line_has_one():
+    board = Board()
+    board.server.publish(OLD, keep=("x" * 59 + " y",))  # `keep ` and 59 characters are 64
+    assert board.check() == "reset"
+    assert board.boot() == ("repl", None)
+    assert board.get("app_one.py") == OLD["app_one.py"]
+
+
+def test_a_board_without_a_keyring_trusts_nobody():
+    board = Board()
+    os.remove(b.ROOT + ".ota/keyring")
+    board.server.publish(OLD)
+    assert board.check() is False
+    assert board.server.stages() == ["boot", "failed:unknown-key"]
 
 
 def test_an_ordinary_boot_and_check_in_writes_nothing():
