@@ -155,7 +155,7 @@ def signed(f, digest, ring):
                     if w[1] == key and w[0] in ("release", "revoked"):
                         word = w
         if word and word[0] == "release":
-            if rsa(a2b_base64(word[2]), sig, digest):
+            if rsa(a2b_base64(word[2].encode()), sig, digest):
                 return
             why = 2
         elif word:
@@ -225,7 +225,7 @@ def _ring(name):
                         raise ValueError  # `signed` relies on the order
                     last = order
                     if w[0] == "root":
-                        ring["roots"][w[1]] = a2b_base64(w[2])
+                        ring["roots"][w[1]] = a2b_base64(w[2].encode())
                 elif len(w) != 2 or last:
                     raise ValueError
                 else:

@@ -64,9 +64,12 @@ impl Tools {
 
     /// Tells a child where the tools are.
     pub(crate) fn set(&self, command: &mut Command) {
+        // Without it the product says itself that it packs source instead.
+        if self.mpy_cross.is_file() {
+            command.env("MPY_CROSS", &self.mpy_cross);
+        }
         command
             .env("MICROPYTHON", &self.micropython)
-            .env("MPY_CROSS", &self.mpy_cross)
             .env("GOLDCREST_PYTHON", self.python())
             .env("GOLDCREST_DOWNLOADS", &self.downloads);
     }

@@ -333,7 +333,7 @@ fn page(board: &DemoBoard, edition: Edition<'_>) -> Result<String> {
         {
             let framework = text.split("microdot.mpy: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("?");
             return Ok(format!(
-                "{:<9} {url}  webboard {}, {}, microdot of {framework} bytes",
+                "{:<9} {url}  webboard {}, {}, its microdot has {framework} bytes",
                 board.name, edition.version, edition.colour
             ));
         }
