@@ -9,7 +9,7 @@ use goldcrest::board_files::BoardSettings;
 use goldcrest_fleet::Board;
 use serde_json::Value;
 
-use crate::rig::{Rig, quick};
+use crate::rig::{Rig, eventually, quick};
 
 /// A server, a project and its keys.
 pub struct Bench {
@@ -179,6 +179,20 @@ impl Bench {
         let token = added["token"].as_str().with_context(|| format!("no token in {added}"))?;
         let settings = BoardSettings { package: Some(package.to_owned()), ..quick(url, token) };
         self.rig.board(name, &settings, &self.keyring, files).await
+    }
+
+    /// Waits until the server knows every device as confirmed on a version.
+    ///
+    /// # Errors
+    /// When that takes too long; the text holds the devices.
+    pub async fn confirmed(&self, version: &str) -> Result<()> {
+        let what = format!("release {version} on every board");
+        let done = eventually(&what, || {
+            let devices = self.api("devices").ok()?;
+            let mut devices = devices["devices"].as_array()?.iter();
+            devices.all(|d| d["running"] == version && d["state"] == "in-sync").then_some(())
+        });
+        done.await.with_context(|| format!("{:#}", self.api("devices").unwrap_or_default()))
     }
 
     /// One answer of the management API.

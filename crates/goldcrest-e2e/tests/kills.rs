@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldcrest_e2e::bench::Bench;
-use goldcrest_e2e::rig::{eventually, program, user_files};
+use goldcrest_e2e::rig::{program, user_files};
 use goldcrest_fleet::{Board, BoardEvent, Events};
 use tokio::time::sleep;
 
@@ -37,7 +37,7 @@ async fn kill(mut dice: Dice) -> Result<()> {
         let events = board.events();
         boards.push((board, events));
     }
-    confirmed(&bench, "1").await?;
+    bench.confirmed("1").await?;
     for (board, events) in &mut boards {
         *events = board.events();
     }
@@ -47,7 +47,7 @@ async fn kill(mut dice: Dice) -> Result<()> {
         version += 1;
         kills += publish_under_fire(&mut bench, version, &mut dice)?;
         kills += update_under_fire(&mut bench, &mut boards, &mut dice).await?;
-        confirmed(&bench, &version.to_string()).await.with_context(|| format!("after {kills} kills"))?;
+        bench.confirmed(&version.to_string()).await.with_context(|| format!("after {kills} kills"))?;
         for (board, events) in &mut boards {
             check_board(board, events, version)
                 .await
@@ -93,15 +93,6 @@ async fn update_under_fire(bench: &mut Bench, boards: &mut [(Board, Events)], di
         }
     }
     u32::try_from(plan.len()).context("a small number")
-}
-
-async fn confirmed(bench: &Bench, version: &str) -> Result<()> {
-    let what = format!("release {version} on every board");
-    let done = eventually(&what, || {
-        let devices = bench.api("devices").ok()?;
-        devices["devices"].as_array()?.iter().all(|d| d["running"] == version && d["state"] == "in-sync").then_some(())
-    });
-    done.await.with_context(|| format!("{:#}", bench.api("devices").unwrap_or_default()))
 }
 
 /// Exactly the new release on flash, and never anything but the old and the new one on the console.

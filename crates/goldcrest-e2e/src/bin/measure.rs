@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use goldcrest_e2e::bench::Bench;
-use goldcrest_e2e::rig::{LIMIT, eventually, program};
+use goldcrest_e2e::rig::{LIMIT, program};
 use goldcrest_e2e::wire::Wire;
 use goldcrest_fleet::{Board, BoardEvent};
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ impl Bed {
         let before = self.board.flash();
         let start = Instant::now();
         self.bench.cli(&["channel", "set", "stable", &version])?;
-        running(&self.bench, &version).await?;
+        self.bench.confirmed(&version).await?;
         let seconds = start.elapsed().as_secs_f64();
         let (bytes, after) = (self.wire.take(), self.board.flash());
         Ok(json!({
@@ -118,14 +118,6 @@ impl Bed {
             "seconds": (seconds * 10.0).round() / 10.0,
         }))
     }
-}
-
-async fn running(bench: &Bench, version: &str) -> Result<()> {
-    let done = eventually("the release on every device", || {
-        let devices = bench.api("devices").ok()?;
-        devices["devices"].as_array()?.iter().all(|d| d["running"] == version && d["state"] == "in-sync").then_some(())
-    });
-    done.await.with_context(|| format!("{:#}", bench.api("devices").unwrap_or_default()))
 }
 
 async fn one_board() -> Result<Value> {
@@ -181,7 +173,7 @@ async fn five_boards() -> Result<Value> {
         bench.write_project(&files)?;
         let start = Instant::now();
         bench.cli(&["publish", "--version", &round.to_string(), "--channel", "stable"])?;
-        running(&bench, &round.to_string()).await?;
+        bench.confirmed(&round.to_string()).await?;
         seconds.push((start.elapsed().as_secs_f64() * 10.0).round() / 10.0);
     }
     for board in boards {

@@ -16,18 +16,10 @@ use crate::rollout::advance::settle;
 use crate::rollout::start::{Audience, move_channel};
 use crate::store::ChannelRow;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    package: Option<String>,
-    after: Option<i64>,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_channels(
     State(app): State<Arc<App>>,
     admin: Admin,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::OfPackage>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(query.limit)?;
     let after = query.after.unwrap_or(0);

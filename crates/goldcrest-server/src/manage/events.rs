@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page;
@@ -14,18 +13,11 @@ use crate::request::{Admin, Captures, QueryOf};
 
 const DEFAULT_EVENTS: i64 = 50;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    after: Option<i64>,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_events(
     State(app): State<Arc<App>>,
     admin: Admin,
     Captures(name): Captures<String>,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::ById>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(Some(query.limit.unwrap_or(DEFAULT_EVENTS)))?;
     let device = app.store.device(admin.project_id, &name).await?.ok_or_else(|| not_found("device", &name))?;

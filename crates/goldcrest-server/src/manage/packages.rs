@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page;
@@ -12,18 +11,10 @@ use crate::App;
 use crate::failure::ApiFailure;
 use crate::request::{Admin, QueryOf};
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    #[serde(default)]
-    after: String,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_packages(
     State(app): State<Arc<App>>,
     admin: Admin,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::ByName>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(query.limit)?;
     let rows = app.store.packages(admin.project_id, &query.after, limit).await?;

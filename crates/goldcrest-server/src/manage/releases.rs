@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use goldcrest_core::{Digest, SignedManifest, archive};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::page;
@@ -69,18 +69,10 @@ impl ReleaseAnswer {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    package: Option<String>,
-    after: Option<i64>,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_releases(
     State(app): State<Arc<App>>,
     admin: Admin,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::OfPackage>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(query.limit)?;
     let before = query.after.unwrap_or(i64::MAX);

@@ -26,17 +26,10 @@ const DEVICE_PAGE: i64 = 1000;
 /// Deployments shown with a rollout; GET /api/v1/deployments has the rest.
 const SHOWN_DEPLOYMENTS: i64 = 1000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    after: Option<i64>,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_rollouts(
     State(app): State<Arc<App>>,
     admin: Admin,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::ById>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(query.limit)?;
     let rows = app.store.rollouts(admin.project_id, query.after.unwrap_or(i64::MAX), limit).await?;

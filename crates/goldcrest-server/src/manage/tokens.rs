@@ -23,18 +23,10 @@ pub(crate) async fn whoami(admin: Admin) -> Json<Value> {
     Json(json!({"project": admin.project, "token": admin.token, "expires_ms": admin.expires_ms}))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    #[serde(default)]
-    after: String,
-    limit: Option<i64>,
-}
-
 pub(crate) async fn list_tokens(
     State(app): State<Arc<App>>,
     admin: Admin,
-    QueryOf(query): QueryOf<ListQuery>,
+    QueryOf(query): QueryOf<page::ByName>,
 ) -> Result<Json<Value>, ApiFailure> {
     let limit = page::limit(query.limit)?;
     let rows = app.store.tokens(admin.project_id, &query.after, limit).await?;
