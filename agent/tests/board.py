@@ -1,4 +1,4 @@
-"""A board for the tests: a root filesystem (littlefs in RAM on MicroPython, a folder on CPython), `machine`, and a server behind `socket`.
+"""A board for the tests: a root filesystem (a flash in RAM on MicroPython, a folder on CPython), `machine`, and a server behind `socket`.
 
 The agent under test is the one in agent/, copied to the board as provisioning does and imported from there.
 """
@@ -9,7 +9,6 @@ import os
 import sys
 
 import signing
-from flash import BLOCKS, Flash
 from pack import zlib_pack
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -20,6 +19,8 @@ MOUNT = '"/flash/" if "/flash" in sys.path else "/"'  # how guard.py finds the r
 
 if MICROPYTHON:
     import vfs
+
+    from flash import Nor
 else:
     import importlib
     import shutil
@@ -134,7 +135,7 @@ class Server:
     """The device protocol of docs/protocol.md, as far as one board sees it; `faults` changes answers."""
 
     def __init__(self):
-        self.objects = {}
+        self.objects = {}  # digest -> plain bytes, wire form
         self.offer = None  # (manifest bytes, digest)
         self.keyring = None  # (bytes, version)
         self.reports = []
@@ -146,7 +147,9 @@ class Server:
     def publish(self, files, keys=(release_key,), **k):
         """-> release digest; offered to the board from now on."""
         for data in files.values():
-            self.objects[signing.sha(data)] = data
+            digest = signing.sha(data)
+            if digest not in self.objects:
+                self.objects[digest] = data, wire(data)
         self.offer = signing.manifest(files, keys, **k)
         return self.offer[1]
 
@@ -166,8 +169,8 @@ class Server:
         if path == "/d/v1/keyring":
             return response(200, self.keyring[0]) if self.keyring else response(404, b"no keyring\n")
         if path.startswith("/d/v1/objects/"):
-            data = self.objects.get(path[14:])
-            return response(404, b"no such object\n") if data is None else response(200, wire(data))
+            known = self.objects.get(path[14:])
+            return response(200, known[1]) if known else response(404, b"no such object\n")
         if path.startswith("/d/v1/checkin?"):
             more = "Goldcrest-Poll: 30\r\n"
             if self.keyring:
@@ -199,15 +202,14 @@ def wire(data):
 class Board:
     """A provisioned board: boot.py, the agent in /lib/goldcrest, settings and keyring."""
 
-    def __init__(self, files=None, agent=None, image=None, blocks=BLOCKS, **settings):
+    def __init__(self, files=None, agent=None, flash=None, **settings):
         global _open_board, ROOT
         close()
         self.server = Server()
         self.flash = None
         if MICROPYTHON:
-            self.flash = Flash(image, blocks)
-            if image is None:
-                vfs.VfsLfs2.mkfs(self.flash)
+            self.flash = flash or Nor()
+            self.flash.format()
             self.mount()
             ROOT = "/"
         else:
@@ -215,8 +217,6 @@ class Board:
             os.chdir(ROOT)
         _open_board = self
         self.install_fakes()
-        if image is not None:
-            return
         cfg = {"server": "http://board.test:80", "token": "secret"}
         cfg.update(settings)
         for p, data in (AGENT_FILES if agent is None else agent).items():
@@ -238,7 +238,7 @@ class Board:
             vfs.umount("/")
         except OSError:
             pass
-        vfs.mount(vfs.VfsLfs2(self.flash, progsize=32, readsize=32), "/")
+        self.flash.mount()
         os.chdir("/")
 
     def install_fakes(self):
@@ -271,7 +271,7 @@ class Board:
         out = {}
 
         def walk(p):
-            names = os.listdir(ROOT + p)
+            names = os.listdir((ROOT + p)[:-1] or "/")  # FAT wants no slash at the end
             if not names:
                 out[p] = b""
             for name in names:
@@ -295,10 +295,10 @@ class Board:
         self.install_fakes()
         os.chdir(ROOT)
         try:
-            self._run("boot.py")
+            self.run("boot.py")
             if self.get("main.py") is None:
                 return "repl", None
-            self._run("main.py")
+            self.run("main.py")
             return "repl", None
         except Reset:
             return "reset", None
@@ -307,7 +307,7 @@ class Board:
         except Exception as e:
             return "repl", e
 
-    def _run(self, name):
+    def run(self, name):
         exec(compile(self.get(name).decode(), name, "exec"), {"__name__": "__main__"})
 
     def agent(self, name=""):
@@ -322,6 +322,26 @@ class Board:
             return self.agent().check()
         except Reset:
             return "reset"
+
+
+def console(e):
+    """What the firmware prints when main.py raises, as the tap of a trial hears it. -> whether it reset the board."""
+    trial = sys.modules["_goldcrest"]
+    try:
+        sys.print_exception(e, trial)
+        trial.write(b"MicroPython v1.22.2 on 2024-02-22\r\nType \"help()\" for more information.\r\n>>> ")
+    except Reset:
+        return True
+    return False
+
+
+def deadline():
+    """The time of a trial is up."""
+    try:
+        Timer.armed[1](None)
+    except Reset:
+        return
+    raise AssertionError("no reset at the deadline")
 
 
 def fresh():

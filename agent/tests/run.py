@@ -1,7 +1,6 @@
 """Runs the agent's tests on CPython or MicroPython: `python3 agent/tests/run.py [words]`, `micropython agent/tests/run.py [words]`.
 
 A test is a function `test_*` in a file `test_*.py`. With words, only tests whose name holds one of them run.
-`full` sweeps every power-cut mode; without it the sweep takes the modes clean and torn.
 """
 
 import os
@@ -16,7 +15,7 @@ import board  # noqa: E402  opens what it needs of the host before a test mounts
 
 
 def main():
-    words = [w for w in sys.argv[1:] if w != "full"]
+    words = sys.argv[1:]
     names = sorted(n[:-3] for n in os.listdir(HERE) if n.startswith("test_") and n.endswith(".py"))
     modules = [__import__(n) for n in names]
     good, bad = 0, []

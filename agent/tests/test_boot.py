@@ -3,7 +3,7 @@
 import sys
 
 import board as b
-from board import AGENT_FILES, Board
+from board import AGENT_FILES, Board, console, deadline
 
 GOOD = {"main.py": b"ran = 1\n", "app_mod.py": b"value = 1\n"}
 
@@ -60,25 +60,6 @@ def fails(files, end, why):
     assert board.check() is False
     assert board.server.stages() == []
     return first
-
-
-def console(e):
-    """What the firmware prints when main.py raises, as the tap hears it. -> whether it reset the board."""
-    trial = sys.modules["_goldcrest"]
-    try:
-        sys.print_exception(e, trial)
-        trial.write(b"MicroPython v1.22.2 on 2024-02-22\r\nType \"help()\" for more information.\r\n>>> ")
-    except b.Reset:
-        return True
-    return False
-
-
-def deadline():
-    try:
-        b.Timer.armed[1](None)
-    except b.Reset:
-        return
-    raise AssertionError("no reset at the deadline")
 
 
 def test_raise_at_import():

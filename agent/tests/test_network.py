@@ -99,7 +99,7 @@ def test_paths():
 
 
 def test_release_larger_than_the_flash():
-    board = Board(blocks=40)
+    board = Board(flash=b.Nor(40))
     board.server.publish({"big.bin": b"\0" * 130000})
     before = board.snapshot()
     n = len(board.server.requests)

@@ -56,7 +56,8 @@ fn size(root: &Path, tools: &Tools) -> Result<(), String> {
     Ok(())
 }
 
-fn modules(folder: &Path) -> Result<Vec<PathBuf>, String> {
+/// The agent's modules, sorted by name.
+pub(crate) fn modules(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = fs::read_dir(folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -9,6 +9,7 @@
 mod agent;
 mod bench;
 mod demo;
+mod power_cut;
 mod steps;
 mod test;
 mod tidy;
@@ -25,6 +26,9 @@ usage: cargo xtask <verb>
   test [--full]        install what the tests need and run everything; --full adds the long sweeps
   ci                   the same as test
   agent [words]        the agent's tests on CPython and MicroPython, and its size
+  power-cut [options]  cuts the power at every flash operation of an update and looks at what boots: a slice of
+                       the sweep, all of it with --full; --json closes with one line of figures;
+                       --mutations plants faults in the agent and fails when the sweep misses one
   bench [--json]       measures the figures of docs/benchmarks.md
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         "test" | "ci" => test::run(&root, rest),
         "agent" => agent::run(&root, rest),
         "bench" => bench::run(&root, rest),
+        "power-cut" => power_cut::run(&root, rest),
         "tidy" => tidy(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

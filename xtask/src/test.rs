@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::agent;
+use crate::power_cut;
 use crate::steps::{Steps, cargo, run as call};
 use crate::venv::Tools;
 
@@ -27,8 +28,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     cargo_step("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     // The default members: the end-to-end tests come last, when what they stand on is known to hold.
     cargo_step("tests", &["test", "--quiet"]);
-    let words: &[String] = if full { &["full".to_owned()] } else { &[] };
-    agent::add_steps(&mut steps, root, &tools, words);
+    agent::add_steps(&mut steps, root, &tools, &[]);
+    steps.step("power cuts", || power_cut::check(root, &tools, full));
     steps.step("tidy", || crate::tidy(root, &[]));
     let mut end_to_end = cargo(&["test", "--quiet", "--package", "goldcrest-e2e"]);
     end_to_end.current_dir(root);

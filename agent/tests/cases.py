@@ -1,0 +1,72 @@
+"""The cases of the power-cut sweep, a line each. What the agent learns to do to a flash gets a case here."""
+
+import board as b
+import signing
+
+_CHECK = b"import goldcrest\ngoldcrest.check()\n"
+_CONFIRM = b"import goldcrest\ngoldcrest.confirm()\ngoldcrest.check()\n"
+_CRASH = b"import app_that_is_not_there\n"
+
+
+class Release:
+    def __init__(self, version, files, main=_CHECK, agent=0, **options):
+        self.files = dict(files, **{"main.py": main + b"# release %d\n" % version})
+        self.agent = agent  # 0: without, 1: the agent that the board was provisioned with, 2: the one after it
+        self.options = dict(options, version=str(version), counter=10 + version, floor=min(10, version))
+
+
+class Case:
+    def __init__(self, name, before, target, end="new", mine=None, kept=(), ring=None, late=0, fill=False, cuts="one", **settings):
+        self.name = name
+        self.before = before  # releases that ran before
+        self.target = target
+        self.end = end
+        self.mine = dict(_MINE, **(mine or {}))  # what provisioning and the owner put on the board
+        self.kept = kept  # of these, what no release may touch
+        self.ring = ring  # (keyring, version) that the server has by then
+        self.late = late  # check-ins of a trial that fail
+        self.fill = fill  # a flash on which the update only just fits
+        self.cuts = cuts  # one, second: another one in the recovery, or random: several
+        self.settings = settings
+
+
+def _text(name, n):
+    line = b"# %s\n" % name.encode()
+    return (line * (n // len(line) + 1))[:n]
+
+
+_MINE = {"main.py": _CHECK, "config.json": b'{"ssid": "mine"}'}
+_FOREIGN = {"old/leftover.py": _text("foreign", 400), "old/deep/more.py": _text("foreign too", 90)}
+_APP = {"app/net.py": _text("net one", 4500), "app/gone.py": _text("gone", 700), "app/deep/er/gone.py": _text("gone too", 90)}
+_APP.update({"thing": b"a file", "lib/util.py": _text("util", 2500), "web": _text("a file", 300)})
+_SMALL = dict(_APP, **{"app/net.py": _text("net two", 3900)})
+_FEWER = {p: _APP[p] for p in _APP if "gone" not in p}
+_MOVED = {"app/net.py": _text("net two!", 4600), "app/new/one.py": _text("new", 900), "thing/in/side.txt": b"a folder", "lib/util.py": _APP["lib/util.py"]}
+_MOVED["web/index.html"] = _text("a folder", 200)
+_MORE = dict(_APP, **{"zone/last.py": _text("more", 300)})
+_A = Release(1, _APP)
+_BAD = Release(2, _MOVED, main=_CRASH)
+_RING = signing.keyring([b.root_a], [b.stranger], [b.release_key], version=2), 2
+
+CASES = (
+    Case("first install", [], Release(1, _APP, deletions=sorted(_FOREIGN)), mine=_FOREIGN),
+    Case("small update", [_A], Release(2, _SMALL)),
+    Case("deletions", [_A], Release(2, _FEWER)),
+    Case("folders come and go", [_A], Release(2, _MOVED)),
+    Case("back to an older release", [_A, Release(2, _MOVED)], _A),
+    Case("rollback of a crash", [_A], _BAD, end="old"),
+    Case("rollback of the first install", [], Release(1, _APP, main=_CRASH, deletions=sorted(_FOREIGN)), end="old", mine=_FOREIGN),
+    Case("update after a rollback", [_A, _BAD], Release(3, _MORE)),
+    Case("confirmed by the app", [Release(1, _APP, main=_CONFIRM)], Release(2, _FEWER, main=_CONFIRM), confirm="app"),
+    Case("a trial of two boots", [_A], Release(2, _FEWER), late=1),
+    Case("agent", [_A], Release(2, _SMALL, agent=2)),
+    Case("agent again", [_A, Release(2, _APP, agent=2)], Release(3, _SMALL, agent=1)),
+    Case("agent rolled back", [_A], Release(2, _SMALL, agent=2, main=_CRASH), end="old"),
+    Case("keyring", [_A], Release(2, _SMALL, keys=(b.stranger,)), ring=_RING),
+    Case("kept files", [_A], Release(2, _MOVED, keep=("config.json", "data/**"), deletions=("config.json", "data/log")), mine={"data/log": b"1"}, kept=("data/log", "config.json")),
+    Case("nearly full flash", [_A], Release(2, _SMALL), fill=True),
+    Case("boot_user.py", [Release(1, dict(_APP, **{"boot_user.py": b"one = 1\n"}))], Release(2, dict(_SMALL, **{"boot_user.py": b"two = 2\n"}))),
+    Case("second cut in the recovery", [_A], Release(2, _MOVED), cuts="second"),
+    Case("second cut in a rollback", [_A], Release(2, _MOVED, main=_CRASH), end="old", cuts="second"),
+    Case("many cuts", [_A], Release(2, _MOVED), cuts="random"),
+)

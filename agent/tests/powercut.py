@@ -1,0 +1,162 @@
+"""The power-cut sweep: `micropython -X heapsize=16M powercut.py FOLDER list [full]` prints its jobs, `… FOLDER run JOB` does one.
+
+FOLDER holds the agent: `boot.py`, `agent/` and `successor/`, the modules of the agent and of the one after it. `cargo xtask power-cut` makes it,
+runs the jobs side by side and adds them up. A job is `flash/case/limit`, and ends with a line `figures CUTS BAD`.
+"""
+
+import os
+import sys
+
+HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
+sys.path.insert(0, HERE)
+
+import board as b  # noqa: E402  it opens what it needs of the host before a board's flash is mounted on /
+from cases import CASES  # noqa: E402
+from cuts import Life, Wrong  # noqa: E402
+from flash import MODES, Nor, RawNor, Sectors  # noqa: E402
+
+_MANY = 5  # cuts of one life in a random job
+_SHOWN = 5  # bad cuts of a job that are printed
+
+
+class Job:
+    """A flash, the modes of its cuts, and how many of each case's cuts are made without and with `full`."""
+
+    def __init__(self, name, make, modes, some, full):
+        self.name = name
+        self.make = make
+        self.modes = modes
+        self.limits = some, full
+
+
+JOBS = (
+    Job("littlefs-32-2M", lambda: Nor(512, 32), MODES, 20, 0),
+    Job("littlefs-256-256K", lambda: Nor(64, 256), MODES, 12, 400),
+    Job("littlefs-256-2M", lambda: Nor(512, 256), MODES, 0, 200),
+    Job("littlefs-32-256K", lambda: Nor(64, 32), MODES, 0, 200),
+    Job("fat-2M", lambda: Sectors(4096), ("clean",), 12, 0),
+    Job("fat-256K", lambda: Sectors(512), ("clean",), 0, 200),
+    Job("fat_raw_nor-2M", lambda: RawNor(512), ("clean", "torn"), 6, 200),
+)
+
+
+def sweep(life, boots, modes, limit, judge):
+    """Make up to `limit` cuts (0: all) in each mode at the operations of these boots. -> how many; `judge(label, cut)` does one."""
+    points = [(i, k, mode) for i in range(len(boots)) for k in range(1, boots[i][1] + 1) for mode in modes]
+    n = min(limit, len(points)) if limit else len(points)
+    for at in range(n):
+        i, k, mode = points[at * len(points) // n]
+        judge("boot %d, operation %d, %s" % (i + 1, k, mode), lambda: (life.restore(boots[i][0]), life.cut(k, mode, at)))
+    return n
+
+
+class Tally:
+    """Counts cuts, and prints the first bad ones."""
+
+    def __init__(self):
+        self.cuts = self.bad = 0
+
+    def judge(self, label, act):
+        """-> what `act` returns, or None when the board did what it must never do."""
+        self.cuts += 1
+        try:
+            return act()
+        except Wrong as e:
+            self.bad += 1
+            if self.bad <= _SHOWN:
+                print("bad: %s: %s" % (label, e))
+
+
+def one(life, boots, modes, limit, tally):
+    """One cut, anywhere."""
+    sweep(life, boots, modes, limit, lambda label, cut: tally.judge(label, lambda: (cut(), life.recover())))
+
+
+def second(life, boots, modes, limit, tally):
+    """A cut, and another one in the first boot after it."""
+    outer = max(3, limit // 8) if limit else 24
+    inner = max(1, limit // outer) if limit else 0
+
+    def after(label, cut):
+        cut()
+        start = life.save()
+        again = tally.judge(label, life.recover)
+
+        def twice(label2, cut2):
+            tally.judge(label + ", then " + label2, lambda: (cut2(), life.recover(2)))
+
+        if again:
+            sweep(life, [(start, again[0][1])], modes, inner, twice)
+
+    sweep(life, boots, modes, outer, after)
+
+
+def many(life, boots, modes, limit, tally):
+    """Up to five cuts at places drawn from a fixed seed, the tree judged at each start in between."""
+    state = [20261121]
+
+    def draw(n):
+        state[0] = (state[0] * 1103515245 + 12345) & 0x7FFFFFFF
+        return (state[0] >> 8) % n
+
+    def live():
+        life.restore(boots[0][0])
+        life.judging = True
+        places = []
+        n = 0
+        try:
+            while n < _MANY:
+                flash = life.power()
+                flash.cut, flash.mode, flash.seed = 1 + draw(200), modes[draw(len(modes))], draw(9999)
+                idle = life.boot()
+                places.append("%d %s" % (flash.cut, flash.mode))
+                n += flash.dead
+                if idle and not flash.dead:
+                    break
+            life.recover(1 + n)
+        except Wrong as e:
+            raise Wrong("%s: %s" % (", ".join(places), e))
+
+    for i in range((limit or 300) // _MANY + 1):
+        tally.judge("life %d" % i, live)
+        tally.cuts += _MANY - 1
+
+
+def load(folder):
+    """-> path on the board -> content."""
+    files = {}
+    for name in os.listdir(folder):
+        with open(folder + "/" + name, "rb") as f:
+            files["lib/goldcrest/" + name] = f.read()
+    return files
+
+
+def run(folder, words):
+    flash, name, limit = words.split("/")
+    job = [j for j in JOBS if j.name == flash][0]
+    case = [c for c in CASES if c.name == name][0]
+    agent = load(folder + "/agent")
+    with open(folder + "/boot.py", "rb") as f:
+        agent["boot.py"] = f.read()
+    successor = load(folder + "/successor")
+    life = Life(case, job.make(), agent, successor)
+    boots = life.first()
+    tally = Tally()
+    {"one": one, "second": second, "random": many}[case.cuts](life, boots, job.modes, int(limit), tally)
+    b.close()
+    print("figures %d %d" % (tally.cuts, tally.bad))
+
+
+def main():
+    folder, verb = sys.argv[1:3]
+    if verb == "run":
+        return run(folder, sys.argv[3])
+    full = "full" in sys.argv
+    for job in JOBS:
+        for case in CASES:
+            small = job.name.endswith("K")
+            if (full or job.limits[0]) and (small or not case.fill):
+                print("%s/%s/%d" % (job.name, case.name, 0 if full and case.fill else job.limits[full]))
+
+
+main()
