@@ -4,6 +4,7 @@
 //! too are in `vectors/`. Everything that reads what a stranger sent answers with a [`Refused`](refusal::Refused) and never panics.
 
 pub mod archive;
+pub mod delta;
 pub mod deployment;
 pub mod digest;
 pub mod keyring;

@@ -13,6 +13,7 @@ use goldcrest_core::refusal::Refused;
 use goldcrest_core::signature::{Signature, SigningKey};
 
 mod archive;
+mod delta;
 mod keyring;
 mod manifest;
 mod object;
@@ -27,6 +28,7 @@ fn committed_files_are_what_the_generator_makes() {
         ("manifest", manifest::generate()),
         ("keyring", keyring::generate()),
         ("object", object::generate()),
+        ("delta", delta::generate()),
         ("path", path::generate()),
         ("archive", archive::generate()),
     ];
@@ -46,7 +48,7 @@ fn committed_files_are_what_the_generator_makes() {
 #[test]
 fn every_refusal_of_a_parser_or_verifier_has_a_case() {
     let mut seen = std::collections::BTreeSet::new();
-    for kind in ["manifest", "keyring", "object", "archive"] {
+    for kind in ["manifest", "keyring", "object", "delta", "archive"] {
         seen.extend(cases(kind).into_iter().map(|case| case[1].clone()));
     }
     seen.extend(cases("path").into_iter().map(|case| case[0].clone()));
