@@ -9,32 +9,35 @@ import os
 import sys
 
 
-def _guard():
+def _settled():
     try:
         # littlefs of MicroPython >= 1.26 hides a file after a cut rename until the first mutating call, even one that fails.
         os.remove(".ota/-")
     except OSError:
         pass
-    try:
-        with open(".ota/state") as f:
-            if f.read(3) == "ok ":
-                return
-    except (OSError, ValueError):
-        return
-    # The golden copy first: the installed guard may be what the update broke.
-    for path in (".ota/golden/goldcrest", None):
+    for name in (".ota/s0", ".ota/s1"):
         try:
-            if path:
-                sys.path.insert(0, path)
-                try:
-                    import guard
-                finally:
-                    sys.path.pop(0)
-                    sys.modules.pop("guard", None)  # the name belongs to the app
-            else:
-                from goldcrest import guard
-            guard.boot()
-            return
+            with open(name) as f:
+                if f.read(3) != "ok ":
+                    return False
+        except OSError:
+            pass  # a board that was never updated
+        except ValueError:  # not even text
+            return False
+    return True
+
+
+def _guard():
+    # The golden copy first: the installed guard may be what the update broke. Without its package, which may be broken too.
+    for path in (".ota/golden/goldcrest", "lib/goldcrest", ".frozen/goldcrest"):
+        try:
+            sys.path.insert(0, path)
+            try:
+                import guard
+            finally:
+                sys.path.pop(0)
+                sys.modules.pop("guard", None)  # the name belongs to the app
+            return guard.boot()
         except (Exception, SystemExit, KeyboardInterrupt) as e:
             sys.print_exception(e)
 
@@ -55,6 +58,10 @@ def _user():
         return
 
 
-_guard()
+_safe = not _settled() and _guard()
 _user()
-del _guard, _user
+if _safe:  # too many rollbacks: no main.py until a release arrives
+    import goldcrest
+
+    goldcrest.safe()
+del _settled, _guard, _user, _safe

@@ -1,34 +1,38 @@
 """Guard: finishes an update at boot, counts trial boots, and restores the saved copies when a trial fails.
 
 It runs from its golden copy whenever there is something to do, needs no network, and imports no other part of the agent.
-Files in /.ota/ that start with n, o, p, j or t are work files of one update: n<key> staged, o<key> saved copy, `next` and `prev`
-manifests, `journal`, `tries`, `trace`, `target`, `t`. The others stay: state, run, keyring, failed, report, golden.
+Each step decides by the hash of what is there, so that it can be cut and called again on any filesystem (docs/board.md, /.ota/).
 """
 
+import hashlib
 import io
 import os
 import sys
+from binascii import crc32, hexlify
 
 R = "/flash/" if "/flash" in sys.path else "/"  # stm32 and some others mount the flash there
 D = R + ".ota/"
-BOOTS = 3  # unconfirmed boots before the release is rolled back
-FILE = 0x8000
+_BOOTS = const(3)  # unconfirmed boots before the release is rolled back
+_SAFE = const(3)  # rollbacks in a row before only the agent runs
+_FILE = const(0x8000)
 
 
 def boot():
-    """Called by boot.py when the state is not `ok`."""
+    """Called by boot.py when the state is not `ok`. -> True: run the agent only."""
     name = state()[0]
+    if name == "safe":
+        return True
     if name == "ok":
-        return
+        return set_state()  # one of the two files was not written
     try:
-        tries = int(read("tries") or 0) + 1
-        with open(D + "tries", "w") as f:
-            f.write(str(tries))
-    except (OSError, ValueError):
-        tries = BOOTS + 1  # what can't be counted could last for ever
-    if name == "back" or tries > BOOTS:
+        with open(D + "tries", "a") as f:
+            f.write(".")
+        tries = os.stat(D + "tries")[6]
+    except OSError:
+        tries = _BOOTS + 1  # what can't be counted could last for ever
+    if name == "back" or tries > _BOOTS:
         if name == "commit":
-            write("trace", "flash\ncould not be put in place")
+            write("trace", "flash\n")
         return rollback()
     if name == "commit":
         try:
@@ -50,10 +54,7 @@ def boot():
 
 def _try_agent():
     # A release whose agent can't even be imported could never be replaced over the air: do not let it run.
-    path = R + "lib/goldcrest"
-    for n in kind(path) and os.listdir(path):  # a frozen agent has no folder
-        if n[-2:] == "py":
-            __import__("goldcrest." + n.split(".")[0])
+    __import__("goldcrest.update")
     for n in list(sys.modules):  # the memory goes back to the app
         if n[:9] == "goldcrest":
             del sys.modules[n]
@@ -66,104 +67,126 @@ def reset():
 
 
 def state():
-    """-> [name, release digest or -, floor, digest before it or -]. No state: `ok`, without a release."""
-    s = read("state").split(" ")
-    return s if len(s) == 4 else ["ok", "-", "0", "-"]
+    """-> [name, release, floor, release before, floor once confirmed, keyring, rollbacks in a row, sequence], all text."""
+    best = ["ok", "-", "0", "-", "0", "0", "0", "0"]
+    for n in "01":
+        text, _, crc = read("s" + n).rpartition(" ")
+        s = text.split(" ")
+        if str(crc32(text.encode())) == crc and int(s[7]) > int(best[7]):
+            best = s
+    return best
 
 
-def set_state(*s):
-    write("state", " ".join(s))
+def set_state(*first):
+    """Replace the first values. The two files take turns, so that a cut leaves one of them; at rest boot.py finds `ok` in both."""
+    s = list(first) + state()[len(first) :]
+    for _ in "ok" if s[0] == "ok" else "1":
+        s[7] = str(int(s[7]) + 1)
+        text = " ".join(s)
+        write("s%d" % (int(s[7]) & 1), "%s %d" % (text, crc32(text.encode())))
 
 
 def apply():
-    """Put the staged files in place. May be cut and called again: a staged file that is gone is in place."""
-    for op, p, n, o in entries("dwa"):
-        if kind(n) or op == "d" and kind(p) == FILE:
-            if op != "a" and kind(p) and not kind(o):
-                copy(p, o)
-            if op == "d":
-                os.remove(p)
-            else:
-                parents(p)
-                os.rename(n, p)  # in .ota
-        if op == "d":
-            prune(p)
-    if kind(D + "next"):
-        if kind(D + "run"):
-            os.rename(D + "run", D + "prev")
-        os.rename(D + "next", D + "run")
-    set_state("trial", *state()[1:])
+    """Put the staged files in place."""
+    for write in (False, True):  # deletions first: a folder may become a file
+        for p, n, o, new, old, _ in entries():
+            have = sha(p)
+            if bool(new) == write and have != new:
+                if sha(o) != old:
+                    if have != old:
+                        raise OSError(p)  # somebody has changed it since
+                    copy(p, o)
+                if write:
+                    put(n, p)
+                else:
+                    os.remove(p)
+            if not new:
+                prune(p)
+    set_state("trial")
 
 
 def rollback():
-    """Back to the saved copies. May be cut and called again. The reason is in `trace`, so that it survives a cut."""
-    name, new, floor, old = state()
-    if name != "back":
-        set_state("back", new, floor, old)
-    for _, p, n, _ in entries("a"):  # first what was added: a file may be where a folder was
-        if not kind(n) and kind(p) == FILE:
-            os.remove(p)
-        prune(p)
-    for _, p, _, o in entries("wd"):
-        if kind(o):
-            parents(p)
-            os.rename(o, p)  # in .ota
-    if old == "-":
-        remove("run")
-    elif kind(D + "prev"):
-        os.rename(D + "prev", D + "run")
-    why, _, trace = (read("trace") or "not-confirmed").partition("\n")
-    failed(new, why, trace.strip().split("\n")[-1], trace, "rolled-back")
-    set_state("ok", old, floor, "-")
-    clean("nopjt")
+    """Back to the saved copies. The reason is in `trace`, so that it survives a cut."""
+    clean("n")  # the flash may be full
+    set_state("back")
+    _, new, floor, was, _, ring, back, _ = state()
+    for p, _, _, _, old, _ in entries():  # first what was added: a file may be where a folder was
+        if not old:
+            if kind(p) == _FILE:
+                os.remove(p)
+            prune(p)
+    for p, _, o, _, old, _ in entries():
+        if old and sha(p) != old and kind(o):
+            put(o, p)
+    failed(new, *(read("trace") or "not-confirmed\n").split("\n", 1), "rolled-back")
+    back = int(back) + 1
+    set_state("ok" if back < _SAFE else "safe", was, floor, "-", floor, ring, str(back))
+    clean()
 
 
-def failed(digest, why, detail, trace, stage):
-    """Remember a release that is not to be tried again, and that it has to be reported."""
-    write("failed", "%s\n%s\n%s\n%s" % (digest, why, detail.replace("\n", " ")[:256], trace))
+def failed(digest, why, trace, stage):
+    """Remember a release that is not to be tried again, and that it has to be reported; the last line of `trace` says what exactly."""
+    write("failed", "\n".join((digest, why, trace.strip().split("\n")[-1], trace)))
     write("report", stage)
 
 
 def confirm():
     """End the trial: the new release stays. -> False when there is no trial."""
-    name, new, floor, _ = state()
+    name, new, _, _, floor, ring, _, _ = state()
     if name != "trial":
         return False
-    with open(D + "run") as f:
-        for line in f:
-            if line[:6] == "floor ":
-                floor = str(max(int(floor), int(line[6:])))
-                break
-    set_state("ok", new, floor, "-")
+    set_state("ok", new, floor, "-", floor, ring, "0")
     trial = sys.modules.get("_goldcrest")
     if trial:
         trial.stop()
     if not kind(D + "report"):
         remove("failed")  # the target has changed since, so it may be tried again
-    clean("nopjt")
+    clean()
     return True
 
 
-def clean(letters):
-    """Remove work files by their first letter, `target` last: while it is there, something may be left. Only in state `ok`."""
+def manifest(digest):
+    return "m" + digest[:16]
+
+
+def clean(letters="jmnot"):
+    """Remove the work files: of an update only the manifest of the release that runs stays. Not while a trial may need them."""
+    run = manifest(state()[1])
     for name in os.listdir(D):
-        if name[0] in letters and name != "target":
+        if name[0] in letters and name != run:
             remove(name)
-    if "t" in letters:
-        remove("target")
 
 
-def entries(ops):
-    """Journal lines `op key size digest path` -> op, target, staged file, saved copy."""
+def entries():
+    """Lines `key size new old path` of the journal -> path, staged file, saved copy, digests after and before (empty: no file), size."""
     with open(D + "journal") as f:
         for line in f:
-            op, key, _, _, path = line[:-1].split(" ", 4)
-            if op in ops:
-                yield op, R + path, D + "n" + key, D + "o" + key
+            key, size, new, old, path = line[:-1].split(" ", 4)
+            yield R + path, D + "n" + key, D + "o" + key, new, old, int(size)
+
+
+def sha(path):
+    """-> digest of a file, empty when there is no such file."""
+    if kind(path) != _FILE:
+        return ""
+    h = hashlib.sha256()
+    for b in chunks(path):
+        h.update(b)
+    return hexlify(h.digest()).decode()
+
+
+def chunks(path):
+    buf = memoryview(bytearray(512))
+    with open(path, "rb") as f:
+        while True:
+            n = f.readinto(buf)
+            if not n:
+                return
+            yield buf[:n]
 
 
 def kind(path):
-    """-> FILE, another number for a folder, or 0 when there is nothing."""
+    """-> _FILE, another number for a folder, or 0 when there is nothing."""
     try:
         return os.stat(path)[0] & 0xF000
     except OSError:
@@ -180,10 +203,8 @@ def read(name):
 
 
 def write(name, text):
-    """Replace a small file in /.ota/ at once."""
-    with open(D + "t", "w") as f:
+    with open(D + name, "w") as f:
         f.write(text)
-    os.rename(D + "t", D + name)
 
 
 def remove(name):
@@ -194,32 +215,37 @@ def remove(name):
 
 
 def copy(src, dst):
-    buf = memoryview(bytearray(512))
-    with open(src, "rb") as f, open(D + "t", "wb") as g:
-        while True:
-            n = f.readinto(buf)
-            if not n:
-                break
-            g.write(buf[:n])
-    os.rename(D + "t", dst)
+    with open(dst, "wb") as f:
+        for b in chunks(src):
+            f.write(b)
+
+
+def put(src, dst):
+    """Replace a file by one of /.ota/, at once where the filesystem can."""
+    parents(dst)
+    if fat():
+        copy(src, dst)  # its rename is two steps, and between them both names own the same sectors
+    else:
+        os.rename(src, dst)
+
+
+def fat():
+    return kind(R + ".OTA")  # it finds a name whatever its case
 
 
 def parents(path):
     """Make the folders that a path needs."""
-    i = 0
-    while True:
-        i = path.find("/", i + 1)
-        if i < 0:
-            return
-        if not kind(path[:i]):
-            os.mkdir(path[:i])
+    path = path[: path.rfind("/")]
+    if path and not kind(path):
+        parents(path)
+        os.mkdir(path)
 
 
 def prune(path):
     """Remove the folders that a removed file leaves empty, also when a cut came in between."""
     while True:
         path = path[: path.rfind("/")]
-        if len(path) < len(R) or kind(path) == FILE:  # littlefs's rmdir would remove a file
+        if len(path) < len(R) or kind(path) == _FILE:  # littlefs's rmdir would remove a file
             return
         try:
             os.rmdir(path)
@@ -236,22 +262,15 @@ class Trial(io.IOBase):
         self.text = b""
         self.timer = self.wdt = self.slot = None
         sys.modules["_goldcrest"] = self  # so that confirm() finds it
-        try:
-            import json
-
-            with open(R + "goldcrest.json") as f:
-                ms = int(json.load(f)["trial_s"]) * 1000
-        except Exception:
-            ms = 60000
+        ms = int((read("target") or "- 60").split()[1]) * 1000
         import machine
 
         for i in (-1, 3, 1, 0):  # ESP32 has no virtual timers; the highest id is the one an app uses last
             try:
-                self.timer = machine.Timer(i)
-                self.timer.init(mode=machine.Timer.ONE_SHOT, period=ms, callback=lambda _: self.fail(self.why))
+                self.timer = machine.Timer(i, mode=machine.Timer.ONE_SHOT, period=ms, callback=lambda _: self.fail(self.why))
                 break
             except Exception:
-                self.timer = None
+                pass
         if sys.platform == "esp32":  # a hang in C code keeps timers from running
             self.wdt = machine.WDT(timeout=ms + 10000)
         for i in (1, 0):  # on ESP8266 slot 0 is the serial console

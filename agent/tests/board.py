@@ -7,9 +7,10 @@ import io
 import json
 import os
 import sys
+from binascii import crc32
 
 import signing
-from pack import zlib_pack
+from pack import patch, zlib_pack
 
 MICROPYTHON = sys.implementation.name == "micropython"
 HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
@@ -60,11 +61,9 @@ class Timer:
     ONE_SHOT = 0
     armed = None
 
-    def __init__(self, i):
+    def __init__(self, i, mode, period, callback):
         if i != -1:
             raise ValueError
-
-    def init(self, mode, period, callback):
         Timer.armed = (period, callback)
 
     def deinit(self):
@@ -110,24 +109,24 @@ class Socket:
         return len(data)
 
     def readinto(self, b):
-        return self.out.readinto(b) if self.out else 0
+        n = self.out.readinto(b) if self.out else 0
+        self.server.read += n
+        return n
 
     def close(self):
         self.out = None
 
 
 class SocketModule:
-    SOCK_STREAM = 1
-
     def __init__(self, server):
         self.server = server
 
-    def getaddrinfo(self, host, port, family, kind):
+    def getaddrinfo(self, host, port):
         if self.server.down:
             raise OSError(113)
         return [(2, 1, 0, "", (host, port))]
 
-    def socket(self, family, kind):
+    def socket(self, family):
         return Socket(self.server)
 
 
@@ -141,6 +140,9 @@ class Server:
         self.reports = []
         self.requests = []
         self.connections = 0
+        self.read = 0  # bytes that the board took
+        self.manifests = {}  # release digest -> manifest
+        self.patches = None  # (from, to) -> delta, on a server that offers them
         self.down = False
         self.faults = {}  # path prefix -> function(response) -> bytes or None
 
@@ -151,7 +153,14 @@ class Server:
             if digest not in self.objects:
                 self.objects[digest] = data, wire(data)
         self.offer = signing.manifest(files, keys, **k)
+        self.manifests[self.offer[1]] = self.offer[0]
         return self.offer[1]
+
+    def patch(self, old, new, base, data):
+        """-> the delta from `base`, which is `old`, to `data`, which is `new`."""
+        if (old, new) not in self.patches:
+            self.patches[old, new] = patch(base, data)
+        return self.patches[old, new]
 
     def answer(self, method, path, headers, body):
         assert headers["authorization"] == "Bearer secret" and headers["goldcrest-agent"] == "1"
@@ -169,16 +178,37 @@ class Server:
         if path == "/d/v1/keyring":
             return response(200, self.keyring[0]) if self.keyring else response(404, b"no keyring\n")
         if path.startswith("/d/v1/objects/"):
-            known = self.objects.get(path[14:])
-            return response(200, known[1]) if known else response(404, b"no such object\n")
+            return self._object(path[14:], headers.get("range", ""))
         if path.startswith("/d/v1/checkin?"):
             more = "Goldcrest-Poll: 30\r\n"
             if self.keyring:
                 more += "Goldcrest-Keyring: %d\r\n" % self.keyring[1]
             if not self.offer or '"%s"' % self.offer[1] in headers.get("if-none-match", ""):
                 return response(304, b"", more)
-            return response(200, self.offer[0], more + 'ETag: "%s"\r\n' % self.offer[1])
+            more += 'ETag: "%s"\r\n' % self.offer[1]
+            if "have=" + self.offer[1] in path:
+                return response(200, b"", more)
+            if self.patches is None or "delta=1" not in path:
+                return response(200, self.offer[0], more)
+            run = path.split("run=")[1].split("&")[0]
+            base = self.manifests.get(run, b"")
+            base = base[: base.find(b"\nsig ") + 1]  # what is signed
+            return response(226, self.patch(run, self.offer[1], base, self.offer[0]), more)
         return response(404, b"no such route\n")
+
+    def _object(self, path, wanted):
+        digest, _, old = path.partition("?from=")
+        if digest not in self.objects:
+            return response(404, b"no such object\n")
+        data, packed = self.objects[digest]
+        if self.patches is not None and old in self.objects:
+            delta = self.patch(old, digest, self.objects[old][0], data)
+            if len(delta) < len(packed) * 7 // 10:
+                return response(226, delta)
+        if wanted and packed is data:
+            start = int(wanted[6:-1])
+            return response(206, data[start:], "Content-Range: bytes %d-%d/%d\r\n" % (start, len(data) - 1, len(data)))
+        return response(200, packed)
 
     def stages(self):
         """-> [stage or stage:reason] of the reports so far, and forget them."""
@@ -222,7 +252,7 @@ class Board:
         for p, data in (AGENT_FILES if agent is None else agent).items():
             self.put(p, self.host(p, data))
         self.put("goldcrest.json", json.dumps(cfg).encode())
-        self.put(".ota/keyring", signing.keyring([root_a], [release_key], [revoked_key]))
+        self.put(".ota/keyring0", signing.keyring([root_a], [release_key], [revoked_key]))
         for p, data in (files or {}).items():
             self.put(p, data)
 
@@ -285,9 +315,20 @@ class Board:
         walk("")
         return out
 
+    def state(self):
+        """-> words of the newest state file."""
+        found = [(self.get(".ota/s" + n) or b"ok - 0 - 0 0 0 0 0").decode().split(" ") for n in "01"]
+        return max(found, key=lambda s: int(s[7]))
+
+    def put_state(self, name, digest):
+        """Make the board believe that it is on its way to the release `digest`."""
+        for n in "01":
+            text = "%s %s 1 - 1 0 0 %d" % (name, digest, 1000 + int(n))
+            self.put(".ota/s" + n, ("%s %d" % (text, crc32(text.encode()))).encode())
+
     def work_files(self):
         """-> names in /.ota/ that an update must not leave behind."""
-        return sorted(n for n in os.listdir(ROOT + ".ota") if n[0] in "nopjt")
+        return sorted(n for n in os.listdir(ROOT + ".ota") if n[0] in "jnot" or n[0] == "m" and n not in "m" + self.state()[1])
 
     def boot(self):
         """Run boot.py and main.py like the firmware. -> "reset", "exit", "repl" (main.py ended, or raised) and the exception."""
@@ -315,6 +356,14 @@ class Board:
         full = "goldcrest." + name if name else "goldcrest"
         __import__(full)
         return sys.modules[full]
+
+    def guard(self):
+        """Import the installed guard as boot.py does: by itself."""
+        sys.path.insert(0, ROOT + "lib/goldcrest")
+        try:
+            return __import__("guard")
+        finally:
+            sys.path.pop(0)
 
     def check(self):
         """goldcrest.check() -> "reset" or its result."""

@@ -1,4 +1,4 @@
-"""Makes zlib streams for the tests: fixed Huffman codes and a window of 1 KiB. MicroPython builds rarely can compress."""
+"""Makes zlib streams and patches for the tests: fixed Huffman codes and a window of 1 KiB. MicroPython builds rarely can compress."""
 
 
 def zlib_pack(data):
@@ -32,6 +32,49 @@ def zlib_pack(data):
         a = (a + c) % 65521
         b = (b + a) % 65521
     return b"\x28\x15" + bits.end() + (b << 16 | a).to_bytes(4, "big")
+
+
+def patch(old, new):
+    """-> the delta that makes `new` of `old` (docs/release-format.md, "Deltas"), with inserts and copies only."""
+    places = {}
+    for i in range(len(old) - 7, -1, -1):
+        places[old[i : i + 8]] = i
+    out = bytearray()
+    literal = b""
+    at = shift = 0  # where in `new`; where in `old`, from there
+    while at < len(new):
+        i = places.get(new[at : at + 8])
+        if i is None:
+            literal += new[at : at + 1]
+            at += 1
+            continue
+        n = 8
+        while i + n < len(old) and at + n < len(new) and old[i + n] == new[at + n]:
+            n += 1
+        if literal:
+            out += _number(len(literal) << 2) + literal
+            literal = b""
+        move = i - at - shift
+        shift = i - at
+        out += _number(n << 2 | 1) + _number(move << 1 if move >= 0 else (-move << 1) - 1)
+        at += n
+    if literal:
+        out += _number(len(literal) << 2) + literal
+    return deflated(bytes(out))
+
+
+def deflated(data):
+    """-> raw deflate stream of `data`: a zlib stream without its header and checksum."""
+    return zlib_pack(data)[2:-4]
+
+
+def _number(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
 
 
 def _distance(bits, d):

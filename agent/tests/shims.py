@@ -1,5 +1,6 @@
 """What the agent uses of MicroPython and CPython lacks: ticks, print_exception, gc.mem_free, deflate."""
 
+import builtins
 import gc
 import sys
 import time
@@ -13,6 +14,9 @@ if sys.implementation.name != "micropython":
     time.ticks_add = lambda a, b: (a + b) & 0x3FFFFFFF
     time.ticks_diff = lambda a, b: ((a - b + 0x20000000) & 0x3FFFFFFF) - 0x20000000
     gc.mem_free = lambda: 100000
+    builtins.const = lambda value: value
+    sys.implementation._mpy = 0
+    sys.implementation._machine = "CPython"
 
     class _Text:
         """A text file over a stream that takes bytes, as MicroPython's print_exception writes."""
@@ -32,6 +36,10 @@ if sys.implementation.name != "micropython":
             self.stream = stream
             self.z = zlib.decompressobj(-bits)
             self.one = bytearray(1)
+
+        def read(self, n):
+            b = bytearray(n)
+            return bytes(b[: self.readinto(b)])
 
         def readinto(self, b):
             got = b""

@@ -8,9 +8,9 @@ from board import AGENT_FILES, Board, console, deadline
 GOOD = {"main.py": b"ran = 1\n", "app_mod.py": b"value = 1\n"}
 
 
-def running(more=(), with_agent=False):
+def running(more=(), with_agent=False, flash=None):
     """A board that runs GOOD and `more` files, confirmed; with the agent as a part of the release, if wanted."""
-    board = Board()
+    board = Board(flash=flash)
     files = dict(GOOD)
     files.update(more)
     if with_agent:
@@ -42,10 +42,10 @@ def fails(files, end, why):
             if e:
                 console(e)
             deadline()
-    assert board.get(".ota/state").decode().startswith("trial")
+    assert board.state()[0] == "trial"
     assert board.boot() == ("repl", None)
     assert board.snapshot() == before
-    assert board.get(".ota/state").decode() == "ok %s 1 -" % good
+    assert board.state()[:5] == ["ok", good, "1", "-", "1"]
     assert board.work_files() == []
     assert board.check() is False
     board.server.down = False
@@ -111,14 +111,12 @@ def broken_agent(files):
     assert board.check() is False
     report = board.server.reports[0]
     assert report["stage"] == "rolled-back" and report["reason"] == "agent", report
-    facts = board.server.reports[1]["facts"]
-    assert facts["guard"] == "golden"
     return report
 
 
 def test_broken_agent_garbage_bytecode():
-    report = broken_agent({"lib/goldcrest/native.py": None, "lib/goldcrest/native.mpy": b"M\x06garbage"})
-    assert "native" in report["trace"] or "mpy" in report["trace"], report["trace"]
+    report = broken_agent({"lib/goldcrest/update.py": None, "lib/goldcrest/update.mpy": b"M\x06garbage"})
+    assert "update" in report["trace"] or "mpy" in report["trace"], report["trace"]
 
 
 def test_broken_agent_syntax_error():
@@ -139,7 +137,7 @@ def test_agent_that_resets_at_import():
     board = running(with_agent=True)
     before = board.snapshot()
     agent = agent_of(board)
-    agent["lib/goldcrest/native.py"] = b"import sys\nsys.modules['_goldcrest'].fail(sys.modules['_goldcrest'].why)\n"
+    agent["lib/goldcrest/update.py"] = b"import sys\nsys.modules['_goldcrest'].fail(sys.modules['_goldcrest'].why)\n"
     board.server.publish(dict(GOOD, **agent), version="2", counter=11)
     assert board.check() == "reset"
     assert board.boot()[0] == "reset"
@@ -152,17 +150,17 @@ def test_without_a_golden_copy_the_installed_guard_runs():
     board = running()
     for p in ("golden/goldcrest/guard.py",):
         board.put(".ota/" + p, b"garbage(\n")
-    board.put(".ota/state", b"trial %s 1 -" % (b"0" * 64))
+    board.put_state("trial", "0" * 64)
     board.put(".ota/journal", b"")
     assert board.boot() == ("repl", None)
-    assert board.get(".ota/tries") == b"1"
+    assert board.get(".ota/tries") == b"."
 
 
 def test_a_failing_guard_does_not_keep_main_from_running():
     board = running()
     board.put(".ota/golden/goldcrest/guard.py", b"garbage(\n")
     board.put("lib/goldcrest/guard.py", b"garbage(\n")
-    board.put(".ota/state", b"trial x y z")
+    board.put_state("trial", "0" * 64)
     board.put("main.py", b"with open('ran', 'w') as f:\n    f.write('yes')\n")
     assert board.boot() == ("repl", None)
     assert board.get("ran") == b"yes"
@@ -170,9 +168,11 @@ def test_a_failing_guard_does_not_keep_main_from_running():
 
 def test_garbage_in_the_state_is_no_release():
     board = running()
-    for text in (b"", b"\xff\xfe", b"ok", b"trial", b"commit - -", b"what is 1 -"):
-        board.put(".ota/state", text)
+    for text in (b"", b"\xff\xfe", b"ok", b"trial", b"commit - -", b"what is 1 -", b"trial - 0 - 0 0 0 99 1"):
+        board.put(".ota/s0", text)
+        board.put(".ota/s1", text)
         assert board.boot() == ("repl", None), text
+        assert board.state()[0] == "ok"
 
 
 def test_boot_without_state_imports_nothing():

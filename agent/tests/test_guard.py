@@ -36,14 +36,15 @@ def trial(slots, platform="rp2", timers=(-1,), **machine):
     board.install_fakes()
 
     class Timer(b.Timer):
-        def __init__(self, i):
+        def __init__(self, i, **k):
             if i not in timers:
                 raise ValueError
+            super().__init__(-1, **k)
 
     for name in machine:
         setattr(sys.modules["machine"], name, machine[name])
     sys.modules["machine"].Timer = Timer
-    guard = board.agent("guard")
+    guard = board.guard()
     guard.os = fake
 
     class Sys:

@@ -23,12 +23,12 @@ def test_first_release_is_installed_and_confirmed_by_a_check_in():
     assert board.boot() == ("repl", None)
     assert board.get("app_one.py") == OLD["app_one.py"]
     assert board.check() is False
-    assert board.server.stages() == ["boot", "trial", "confirmed"]
-    assert board.get(".ota/state").decode() == "ok %s 1 -" % first
+    assert board.server.stages() == ["trial", "confirmed"]
+    assert board.state()[:5] == ["ok", first, "1", "-", "1"]
     assert board.work_files() == []
     assert board.boot() == ("repl", None)
     assert board.check() is False
-    assert ("GET", "/d/v1/checkin?run=%s&state=ok&k=1" % first) in board.server.requests
+    assert ("GET", "/d/v1/checkin?run=%s&state=ok&k=1&have=&delta=1" % first) in board.server.requests
 
 
 def test_second_release_deletes_what_it_no_longer_holds():
@@ -45,7 +45,7 @@ def test_second_release_deletes_what_it_no_longer_holds():
         assert board.get(path) == data, path
     assert board.get("app_one.py") is None
     assert board.get("data.log") == b"mine"
-    assert board.get(".ota/state").decode().split(" ")[2] == "5"
+    assert board.state()[2] == "5"
 
 
 def test_a_header_line_with_a_space_where_a_file_line_has_one():
@@ -58,7 +58,7 @@ def test_a_header_line_with_a_space_where_a_file_line_has_one():
 
 def test_a_board_without_a_keyring_trusts_nobody():
     board = Board()
-    os.remove(b.ROOT + ".ota/keyring")
+    os.remove(b.ROOT + ".ota/keyring0")
     board.server.publish(OLD)
     assert board.check() is False
     assert board.server.stages() == ["boot", "failed:unknown-key"]

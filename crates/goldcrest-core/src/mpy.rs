@@ -5,60 +5,54 @@ use std::str::FromStr;
 
 use crate::refusal::{Refusal, Refused};
 
-/// Native architectures by their number in .mpy files and in `sys.implementation._mpy`; 0 is "no native code".
-const ARCHITECTURES: [&str; 12] = [
-    "x86",
-    "x64",
-    "armv6",
-    "armv6m",
-    "armv7m",
-    "armv7em",
-    "armv7emsp",
-    "armv7emdp",
-    "xtensa",
-    "xtensawin",
-    "rv32imc",
-    "rv64imc",
-];
-
-/// What a release's .mpy files need of a board: `6`, or `6.3 armv7emsp` when they hold native code.
+/// What a release's .mpy files need of a board: `6`, or `6.3.10` when they hold native code (sub-version 3, architecture 10).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MpyAbi {
     /// Bytecode version.
     pub version: u8,
-    /// Version of the native interface, 0 to 3; present exactly when `arch` is.
-    pub sub_version: Option<u8>,
-    /// Native architecture, for example `xtensawin`.
-    pub arch: Option<String>,
+    /// What native code needs; none for bytecode alone.
+    pub native: Option<NativeAbi>,
+}
+
+/// The interface of native code in a .mpy file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NativeAbi {
+    /// Version of the interface, 0 to 3.
+    pub sub_version: u8,
+    /// Architecture by its number in `MicroPython`, 1 to 15; 10 is xtensawin, which is the ESP32.
+    pub arch: u8,
+}
+
+impl NativeAbi {
+    /// Bits 0-1 are the sub-version, 2-5 the architecture; 0 is "no native code". What is above are flags of the architecture.
+    fn from_features(features: u8) -> Option<Self> {
+        let arch = features >> 2 & 0xf;
+        (arch > 0).then_some(Self { sub_version: features & 3, arch })
+    }
 }
 
 impl MpyAbi {
     /// Bytecode without native code.
     pub fn bytecode(version: u8) -> Self {
-        Self { version, sub_version: None, arch: None }
+        Self { version, native: None }
     }
 
     /// What a board offers, from its `sys.implementation._mpy`.
-    ///
-    /// A number whose architecture is unknown (a newer `MicroPython`) is taken as a board without native code.
     pub fn of_board(implementation: u64) -> Self {
         let [version, features, ..] = implementation.to_le_bytes();
-        let arch = arch_name(usize::try_from(implementation >> 10 & 0xf).unwrap_or(0)).ok().flatten();
-        Self { version, sub_version: arch.as_ref().map(|_| features & 3), arch }
+        Self { version, native: NativeAbi::from_features(features) }
     }
 
     /// Whether a board that offers `board` loads files that need `self`.
     pub fn runs_on(&self, board: &Self) -> bool {
-        self.version == board.version && (self.arch.is_none() || self == board)
+        self.version == board.version && (self.native.is_none() || self == board)
     }
 }
 
 impl fmt::Display for MpyAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.sub_version, &self.arch) {
-            (Some(sub_version), Some(arch)) => write!(f, "{}.{sub_version} {arch}", self.version),
-            _ => write!(f, "{}", self.version),
-        }
+        write!(f, "{}", self.version)?;
+        self.native.map_or(Ok(()), |native| write!(f, ".{}.{}", native.sub_version, native.arch))
     }
 }
 
@@ -68,20 +62,21 @@ impl FromStr for MpyAbi {
     fn from_str(text: &str) -> Result<Self, Refused> {
         let malformed = || {
             let detail = format!(
-                "mpy {text:?} is neither a version such as 6 nor a version and architecture such as 6.3 armv7emsp"
+                "mpy {text:?} is neither a version such as 6 nor version, sub-version and architecture such as 6.3.10"
             );
             Refusal::Format.because(detail)
         };
-        let number = |text: &str| -> Result<u8, Refused> {
-            crate::line::parse_number(text)?.try_into().map_err(|_| malformed())
-        };
-        let Some((versions, arch)) = text.split_once(' ') else { return Ok(Self::bytecode(number(text)?)) };
-        let (version, sub_version) = versions.split_once('.').ok_or_else(malformed)?;
-        let (version, sub_version) = (number(version)?, number(sub_version)?);
-        if sub_version > 3 || !ARCHITECTURES.contains(&arch) {
-            return Err(malformed());
+        let numbers = text
+            .split('.')
+            .map(|part| u8::try_from(crate::line::parse_number(part)?).map_err(|_| malformed()))
+            .collect::<Result<Vec<_>, _>>()?;
+        match numbers[..] {
+            [version] => Ok(Self::bytecode(version)),
+            [version, sub_version @ 0..=3, arch @ 1..=15] => {
+                Ok(Self { version, native: Some(NativeAbi { sub_version, arch }) })
+            }
+            _ => Err(malformed()),
         }
-        Ok(Self { version, sub_version: Some(sub_version), arch: Some(arch.to_owned()) })
     }
 }
 
@@ -100,25 +95,12 @@ impl MpyHeader {
     /// Reads the header of a .mpy file: `M`, version, feature flags, small integer bits.
     ///
     /// # Errors
-    /// `format` when the file is shorter, starts with another letter, or names an unknown architecture.
+    /// `format` when the file is shorter or starts with another letter.
     pub fn parse(file: &[u8]) -> Result<Self, Refused> {
         let &[b'M', version, features, small_int_bits, ..] = file else {
             return Err(Refusal::Format.because("not a .mpy file: it must start with the letter M and three bytes"));
         };
-        // Bits 0-1: sub-version, 2-5: architecture, 6: further architecture flags follow (RISC-V extensions).
-        let arch = arch_name(usize::from(features >> 2 & 0xf))?;
-        let sub_version = arch.as_ref().map(|_| features & 3);
-        Ok(Self { abi: MpyAbi { version, sub_version, arch }, small_int_bits })
-    }
-}
-
-fn arch_name(number: usize) -> Result<Option<String>, Refused> {
-    match number.checked_sub(1) {
-        None => Ok(None),
-        Some(index) => match ARCHITECTURES.get(index) {
-            Some(&name) => Ok(Some(name.to_owned())),
-            None => Err(Refusal::Format.because(format!("native architecture {number} of a .mpy file is unknown"))),
-        },
+        Ok(Self { abi: MpyAbi { version, native: NativeAbi::from_features(features) }, small_int_bits })
     }
 }
 

@@ -116,7 +116,7 @@ async fn wrong_mpy_version() {
 
 #[tokio::test]
 async fn wrong_mpy_architecture() {
-    refused(good().with("created", "mpy 6.3 xtensawin\ncreated").offer(), "mpy").await;
+    refused(good().with("created", "mpy 6.3.10\ncreated").offer(), "mpy").await;
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ fn verdict(change: impl FnOnce(&mut Manifest)) -> &'static str {
 fn canonical_text_is_sorted_and_in_the_order_of_the_page() {
     let mut manifest = manifest(vec![file("main.py", b"1"), file("app/a.mpy", b"")]);
     manifest.boards = ["rp2", "esp32", "rp2"].map(str::to_owned).to_vec();
-    manifest.mpy = Some("6.3 xtensawin".parse().unwrap());
+    manifest.mpy = Some("6.3.10".parse().unwrap());
     manifest.expires = Some(1_826_536_000);
     manifest.keep = ["data/*", "config.json"].map(|text| text.parse().unwrap()).to_vec();
     manifest.deletions = ["old/b.py", "old/a.py"].map(|text| text.parse().unwrap()).to_vec();
@@ -51,7 +51,7 @@ fn canonical_text_is_sorted_and_in_the_order_of_the_page() {
         floor 3
         agent 1
         boards esp32 rp2
-        mpy 6.3 xtensawin
+        mpy 6.3.10
         created 1795000000
         expires 1826536000
         keep config.json

@@ -33,23 +33,27 @@ pub(crate) fn generate() -> Files {
     let changed = with(&String::from_utf8(next.clone()).unwrap(), "version 4", "version 5");
     out.add("signature-of-other-bytes", "keyring-threshold", changed.as_bytes());
 
+    for (name, old, new) in
+        [("format-2", "goldcrest-keyring 1", "goldcrest-keyring 2"), ("version-missing", "version 4\n", "")]
+    {
+        out.add(name, "format", &signed(&with(&text, old, new), &both));
+    }
+    // The roots have signed these all the same, and they do a board no harm.
     for (name, old, new) in [
-        ("format-2", "goldcrest-keyring 1", "goldcrest-keyring 2"),
         ("version-zero", "version 4", "version 0"),
-        ("version-missing", "version 4\n", ""),
         ("version-with-leading-zero", "version 4", "version 04"),
         ("threshold-zero", "threshold 2", "threshold 0"),
         ("threshold-above-roots", "threshold 2", "threshold 3"),
         ("unknown-line", "revoked ", "retired "),
     ] {
-        out.add(name, "format", &signed(&with(&text, old, new), &both));
+        out.add_for("server", name, "format", &signed(&with(&text, old, new), &both));
     }
     // A board finds the root's signature missing instead.
     let misnamed = with(&text, &format!("root {}", root_a.public().id()), "root 0011223344556677");
     out.add_for("server", "key-id-of-another-key", "format", &signed(&misnamed, &both));
-    out.add("roots-unsorted", "format", &signed(&swapped(&text, "root "), &both));
-    out.add("carriage-returns", "format", &signed(&text.replace('\n', "\r\n"), &both));
-    out.add("key-of-1024-bits", "format", &signed(&with_short_key(&text), &both));
+    out.add_for("server", "roots-unsorted", "format", &signed(&swapped(&text, "root "), &both));
+    out.add_for("server", "carriage-returns", "format", &signed(&text.replace('\n', "\r\n"), &both));
+    out.add_for("server", "key-of-1024-bits", "format", &signed(&with_short_key(&text), &both));
     out.add("unsigned", "format", text.as_bytes());
     out.add("no-final-line-end", "format", &next[..next.len() - 1]);
     out.add("empty", "format", b"");

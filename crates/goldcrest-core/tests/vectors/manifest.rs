@@ -27,7 +27,7 @@ e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 - app/__init_
 const FIRST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 - app/__init__.mpy\n";
 const SECOND: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 4 - main.py\n";
 
-/// package, board, platform, mpy, floor, agent, now: an ESP32 whose `sys.implementation._mpy` is 11014 (6.3 xtensawin).
+/// package, board, platform, mpy, floor, agent, now: an ESP32 whose `sys.implementation._mpy` is 11014 (6.3.10: xtensawin).
 const BOARD: &str = "kitchen-sensor - esp32 11014 1794000000 1 1795000100";
 
 pub(crate) fn generate() -> Files {
@@ -100,9 +100,9 @@ fn add_signatures(out: &mut Output) {
         add(name, "bad-signature", (TEXT.to_owned() + &signature_line(&signature)).as_bytes());
     }
     add("unsigned", "format", TEXT.as_bytes());
-    add("signatures-nine", "format", &signed(TEXT, &["release"; 9]));
     let after = [&signed(TEXT, &["release"])[..], b"- main.pyc\n"].concat();
     add("line-after-signature", "format", &after);
+    out.add("signatures-nine", "format", "server", &signed(TEXT, &["release"; 9]), BOARD);
 }
 
 fn add_verdicts(out: &mut Output) {
@@ -119,7 +119,7 @@ fn add_verdicts(out: &mut Output) {
     out.board("board-name-is-a-part", "board", &with(TEXT, "esp32 rp2", "esp32s3"), BOARD);
     out.board("any-board", "ok", &with(TEXT, "boards esp32 rp2\n", ""), "- - samd 6 0 1 -");
     out.board("mpy-of-other-version", "mpy", TEXT, "kitchen-sensor - esp32 5 1794000000 1 1795000100");
-    let native = with(TEXT, "mpy 6", "mpy 6.3 xtensawin");
+    let native = with(TEXT, "mpy 6", "mpy 6.3.10");
     out.board("mpy-native", "ok", &native, BOARD);
     out.board("mpy-of-other-architecture", "mpy", &native, "kitchen-sensor - rp2 4870 1794000000 1 1795000100");
     out.board("mpy-of-other-sub-version", "mpy", &native, "kitchen-sensor - esp32 10758 1794000000 1 1795000100");
@@ -146,8 +146,6 @@ fn add_header_defects(out: &mut Output) {
         ("known-header-after-created", "files 2", "mpy 6\nfiles 2"),
         ("blank-line", "files 2", "\nfiles 2"),
         ("counter-negative", "counter 1795000000", "counter -1"),
-        ("counter-with-leading-zero", "counter 1795000000", "counter 01795000000"),
-        ("counter-too-large", "counter 1795000000", "counter 9007199254740992"),
         ("counter-empty", "counter 1795000000", "counter "),
         ("counter-hex", "counter 1795000000", "counter 0x6afd6ac0"),
         ("floor-above-counter", "floor 1794000000", "floor 1795000001"),
@@ -162,12 +160,14 @@ fn add_header_defects(out: &mut Output) {
     out.server("header-out-of-order", "format", "counter 1795000000\nfloor 1794000000", swapped);
     out.server("unknown-header-before-created", "format", "agent 1", "agent 1\nx-later 1");
     out.server("package-with-capital", "format", "package kitchen", "package Kitchen");
+    out.server("counter-with-leading-zero", "format", "counter 1795000000", "counter 01795000000");
+    out.server("counter-too-large", "format", "counter 1795000000", "counter 9007199254740992");
     out.server("version-with-space", "format", "1.5.0", "1.5 0");
     out.server("mpy-malformed", "format", "mpy 6", "mpy six");
     let keep = |count: usize| (0..count).map(|n| format!("keep k{n:02}\n")).collect::<String>();
     out.replaced("keep-lines-64", "ok", "keep config.json\nkeep data/*\n", &keep(64));
     out.server("keep-lines-65", "format", "keep config.json\nkeep data/*\n", &keep(65));
-    out.replaced("keep-leaves-the-root", "path", "keep data/*", "keep ../*");
+    out.server("keep-leaves-the-root", "path", "keep data/*", "keep ../*");
 }
 
 fn add_path_defects(out: &mut Output) {
@@ -184,13 +184,13 @@ fn add_path_defects(out: &mut Output) {
         ("path-boot-compiled", "boot.mpy"),
         ("path-settings", "goldcrest.json"),
         ("path-backslash", "m\\x"),
-        ("path-drive", "c:x"),
-        ("path-control-character", "m\u{1}x"),
         ("path-trailing-dot", "main."),
     ] {
         // Alone, so that the order of paths cannot be the reason.
         out.text(name, "path", &TEXT.replace(FIRST, "").replace("files 2", "files 1").replace("main.py", path));
     }
+    out.server("path-drive", "path", "main.py", "main:x");
+    out.server("path-control-character", "path", "main.py", "main\u{1}x");
     out.replaced("path-too-long", "path-long", "main.py", &format!("{}/{}", "m".repeat(60), "n".repeat(60)));
     out.replaced("path-segment-too-long", "path-long", "main.py", &"m".repeat(64));
     out.replaced("path-longest", "ok", "main.py", &format!("{}/{}", "m".repeat(60), "n".repeat(59)));
@@ -205,13 +205,13 @@ fn add_path_defects(out: &mut Output) {
     for (name, line) in [
         ("file-digest-short", "9f86d081 4 - main.py\n"),
         ("file-size-missing", &SECOND.replace(" 4 -", " -")),
-        ("file-size-signed", &SECOND.replace(" 4 -", " +4 -")),
-        ("file-size-above-limit", &SECOND.replace(" 4 -", " 16777217 -")),
         ("file-flag-unknown", &SECOND.replace(" 4 -", " 4 z")),
         ("file-without-path", &SECOND.replace(" - main.py", "")),
     ] {
         out.replaced(name, "format", SECOND, line);
     }
+    out.server("file-size-signed", "format", SECOND, &SECOND.replace(" 4 -", " +4 -"));
+    out.server("file-size-above-limit", "format", SECOND, &SECOND.replace(" 4 -", " 16777217 -"));
     out.server("file-digest-in-capitals", "format", SECOND, &SECOND.replace("9f86d0", "9F86D0"));
 }
 

@@ -22,8 +22,8 @@ pub(crate) fn generate() -> Files {
     out.add("empty", "ok", "all", b"", b"");
     out.add("window-13", "format", "all", &deflate(&plain, 13), &plain);
     out.add("window-15", "format", "all", &deflate(&plain, 15), &plain);
-    out.add("dictionary", "format", "all", &with_header(&zlib, 0x28, 0x20), &plain);
-    out.add("header-check-wrong", "format", "all", &[&[zlib[0], zlib[1] ^ 1], &zlib[2..]].concat(), &plain);
+    out.add("dictionary", "format", "server", &with_header(&zlib, 0x28, 0x20), &plain);
+    out.add("header-check-wrong", "format", "server", &[&[zlib[0], zlib[1] ^ 1], &zlib[2..]].concat(), &plain);
     out.add("method-unknown", "format", "all", &with_header(&zlib, 0x29, 0), &plain);
     out.add("short-and-not-zlib", "format", "all", &small[..6], small);
     out.add("truncated-in-header", "truncated", "all", &zlib[..1], &plain);

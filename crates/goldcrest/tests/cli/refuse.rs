@@ -205,7 +205,7 @@ fn mpy_of_another_version_and_two_architectures() {
     sandbox.run(&["pack", "--check"]).refused(
         6,
         &expect![[r#"
-        error: b.mpy holds native code for 6.3 armv6m, but a.mpy for 6.3 xtensawin: no board can load both
+        error: b.mpy holds native code for 6.3.4, but a.mpy for 6.3.10: no board can load both
         hint: make one package for each architecture
     "#]],
     );
@@ -220,7 +220,7 @@ fn native_code_on_a_micropython_that_cannot_load_it() {
     );
     sandbox.write_bytes("project/a.mpy", &[b'M', 6, 3 | 10 << 2, 31]);
     sandbox.run(&["pack", "--check"]).refused(6, &expect![[r#"
-        error: a.mpy holds native code for 6.3 xtensawin, which needs MicroPython 1.23; [target] micropython goes down to 1.20
+        error: a.mpy holds native code for 6.3.10, which needs MicroPython 1.23; [target] micropython goes down to 1.20
         hint: raise [target] micropython, or pack the source
     "#]]);
 }
