@@ -226,7 +226,7 @@ def put(src, dst):
     if fat():
         copy(src, dst)  # its rename is two steps, and between them both names own the same sectors
     else:
-        os.rename(src, dst)
+        os.rename(src, dst)  # in .ota
 
 
 def fat():

@@ -62,7 +62,7 @@ pub fn board_files(
     let mut files = agent_files(compiler)?;
     files.push(("goldcrest.json".to_owned(), settings.to_json().into_bytes()));
     if let Some(keyring) = keyring {
-        files.push((".ota/keyring".to_owned(), keyring.to_vec()));
+        files.push((".ota/keyring0".to_owned(), keyring.to_vec()));
     }
     files.sort();
     Ok(files)

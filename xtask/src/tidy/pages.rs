@@ -24,7 +24,7 @@ const PAGES: [(&str, &[&str]); 2] = [
             "crates/goldcrest-core/src/path.rs",
             "crates/goldcrest-core/src/refusal.rs",
             "crates/goldcrest-core/src/signature.rs",
-            "agent/goldcrest/verify.py",
+            "agent/goldcrest/update.py",
             "vectors",
         ],
     ),
@@ -34,7 +34,7 @@ const PAGES: [(&str, &[&str]); 2] = [
             "crates/goldcrest-core/src/deployment.rs",
             "crates/goldcrest-core/src/message.rs",
             "crates/goldcrest-server/src/native",
-            "agent/goldcrest/native.py",
+            "agent/goldcrest/__init__.py",
         ],
     ),
 ];

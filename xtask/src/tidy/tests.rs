@@ -37,7 +37,7 @@ impl Tree {
         for module in core {
             tree.write(&format!("crates/goldcrest-core/src/{module}.rs"), "//! A module of the small tree.\n");
         }
-        for part in ["verify", "native"] {
+        for part in ["update", "__init__"] {
             tree.write(&format!("agent/goldcrest/{part}.py"), "\"\"\"A part of the small agent.\"\"\"\n");
         }
         for page in ["release-format", "protocol"] {

@@ -31,7 +31,7 @@ impl Abis {
             )
             .hint("compile it again with a newer mpy-cross, or pack its source"));
         }
-        if abi.arch.is_none() {
+        if abi.native.is_none() {
             return Ok(());
         }
         match &self.native {
@@ -51,7 +51,7 @@ impl Abis {
     /// What the release needs; checked against `[target] micropython`.
     pub(super) fn finish(self, project: &Project) -> Result<Option<MpyAbi>> {
         let Some((path, abi)) = self.native else { return Ok(self.any.then(|| MpyAbi::bytecode(VERSION))) };
-        let since = abi.sub_version.and_then(|s| NATIVE_SINCE.get(usize::from(s)).copied());
+        let since = abi.native.and_then(|native| NATIVE_SINCE.get(usize::from(native.sub_version)).copied());
         match (project.oldest_micropython(), since) {
             (Some(oldest), Some(since)) if oldest < since => Err(Failure::refused(
                 "mpy",

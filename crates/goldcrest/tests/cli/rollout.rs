@@ -60,7 +60,7 @@ fn a_blank_board_gets_everything_it_needs_and_its_token_stays_private() {
     assert_eq!((&settings["server"], &settings["package"]), (&"http://10.0.0.2:8700".into(), &"kitchen".into()));
     let mode = std::fs::metadata(sandbox.path("project/board/goldcrest.json")).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
-    assert_eq!(sandbox.read("project/board/.ota/keyring"), sandbox.read("config/goldcrest/keys/default.keyring"));
+    assert_eq!(sandbox.read("project/board/.ota/keyring0"), sandbox.read("config/goldcrest/keys/default.keyring"));
     let has = |path: &str| sandbox.path(&format!("project/board/{path}")).exists();
     let either = |path: &str| has(&format!("{path}.mpy")) || has(&format!("{path}.py"));
     assert!(has("boot.py") && has("main.py") && either("lib/goldcrest/__init__") && either("lib/goldcrest/guard"));
