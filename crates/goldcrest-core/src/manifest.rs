@@ -154,6 +154,11 @@ impl SignedManifest {
         Ok(Self { manifest, digest: signed.digest, signatures: signed.signatures, body: signed.body.to_owned() })
     }
 
+    /// The bytes that are signed, as they came: the base of a manifest's delta.
+    pub fn signed_part(&self) -> &[u8] {
+        self.body.as_bytes()
+    }
+
     /// The bytes with the signature lines: what was parsed, byte for byte.
     pub fn to_bytes(&self) -> Vec<u8> {
         join_signed(&self.body, &self.signatures)

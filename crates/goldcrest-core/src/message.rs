@@ -136,7 +136,7 @@ impl fmt::Display for ReportStage {
     }
 }
 
-/// The query of a check-in: `run=<release digest or ->&state=<ok|trial>&k=<keyring version>`.
+/// The query of a check-in: `run=<release digest or ->&state=<ok|trial>&k=<keyring version>`, and `&delta=1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckIn {
     /// The release that the device runs; none: not one of ours.
@@ -145,6 +145,8 @@ pub struct CheckIn {
     pub state: RunState,
     /// Version of the device's keyring; 0: it has none.
     pub keyring: u64,
+    /// Whether it takes the manifest as a delta.
+    pub takes_delta: bool,
 }
 
 /// Whether the running release is confirmed.
@@ -171,7 +173,7 @@ impl FromStr for CheckIn {
     type Err = Refused;
 
     fn from_str(query: &str) -> Result<Self, Refused> {
-        let mut check_in = Self { run: None, state: RunState::Ok, keyring: 0 };
+        let mut check_in = Self { run: None, state: RunState::Ok, keyring: 0, takes_delta: false };
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match (key, value) {
                 ("run", "-") => check_in.run = None,
@@ -180,6 +182,7 @@ impl FromStr for CheckIn {
                 ("state", "trial") => check_in.state = RunState::Trial,
                 ("state", _) => return Err(Refusal::Format.because(format!("state {value:?} is neither ok nor trial"))),
                 ("k", version) => check_in.keyring = parse_number(version)?,
+                ("delta", value) => check_in.takes_delta = value == "1",
                 _ => {}
             }
         }
@@ -194,9 +197,10 @@ impl fmt::Display for CheckIn {
             RunState::Trial => "trial",
         };
         match self.run {
-            Some(run) => write!(f, "run={run}&state={state}&k={}", self.keyring),
-            None => write!(f, "run=-&state={state}&k={}", self.keyring),
+            Some(run) => write!(f, "run={run}&state={state}&k={}", self.keyring)?,
+            None => write!(f, "run=-&state={state}&k={}", self.keyring)?,
         }
+        f.write_str(if self.takes_delta { "&delta=1" } else { "" })
     }
 }
 

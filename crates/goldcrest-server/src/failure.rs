@@ -219,6 +219,18 @@ pub(crate) fn partial_content(range: &str, body: Body) -> Response {
     (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], body).into_response()
 }
 
+/// 226 (RFC 3229, "IM Used"): the way from what the caller has to what it asked for.
+pub(crate) fn delta(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::IM_USED;
+    response
+}
+
+/// Whether a response goes out with the headers that it has and no others: a delta is often shorter than a date.
+pub(crate) fn is_terse(response: &Response) -> bool {
+    response.status() == StatusCode::IM_USED
+}
+
 /// 416: the range is past the end of `size` bytes.
 pub(crate) fn range_not_satisfiable(size: u64) -> Response {
     let range = format!("bytes */{size}");

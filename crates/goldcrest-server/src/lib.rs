@@ -16,6 +16,7 @@ pub mod clock;
 mod data_folder;
 mod failure;
 mod heartbeat;
+mod jobs;
 mod listener;
 mod manage;
 mod native;
@@ -40,6 +41,7 @@ use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::data_folder::DataLock;
 use crate::heartbeat::Heartbeats;
+use crate::jobs::deltas::Deltas;
 use crate::store::Store;
 
 /// Seconds between two check-ins of a board, unless the settings say otherwise.
@@ -99,6 +101,7 @@ impl Server {
             blobs,
             clock: settings.clock,
             heartbeats: Heartbeats::default(),
+            deltas: Deltas::default(),
             poll_s: settings.poll_s,
             uploads: Semaphore::new(CONCURRENT_UPLOADS),
         });
@@ -126,6 +129,8 @@ impl Server {
         jobs.spawn(async move { app.heartbeats.run(&app.store, stop).await });
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { rollout::heal(&app, stop).await });
+        let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
+        jobs.spawn(async move { jobs::deltas::run(&app, stop).await });
         jobs.close();
         tracing::info!(listen = %self.local_addr, "serving");
         listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown).await;
@@ -153,6 +158,7 @@ struct App {
     blobs: Blobs,
     clock: Clock,
     heartbeats: Heartbeats,
+    deltas: Deltas,
     poll_s: u32,
     uploads: Semaphore,
 }

@@ -96,6 +96,8 @@ async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
     let mut http = http1::Builder::new();
     http.title_case_headers(true)
         .half_close(true)
+        // The router dates responses, except those that are to be short.
+        .auto_date_header(false)
         .max_header_size(MAX_HEAD)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);

@@ -1,11 +1,16 @@
 //! The one table of routes, grouped by caller.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 
-use crate::failure::{ApiFailure, DeviceFailure, Failure};
+use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
     channels, deployments, devices, events, health, keyring, packages, releases, rollouts, tokens, uploads,
 };
@@ -51,8 +56,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(boards)
         .merge(people)
         .fallback(no_such_address)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), date))
         .layer(middleware::from_fn(log_request))
         .with_state(app)
+}
+
+/// The `Date` that RFC 9110 (section 6.6.1) asks for.
+async fn date(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if !is_terse(&response) {
+        let since_1970 = Duration::from_millis(u64::try_from(app.clock.now_ms()).unwrap_or(0));
+        let text = httpdate::fmt_http_date(UNIX_EPOCH + since_1970);
+        response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|date| (header::DATE, date)));
+    }
+    response
 }
 
 async fn no_such_address() -> ApiFailure {

@@ -5,6 +5,7 @@
 
 mod channels;
 mod check_in;
+mod deltas;
 mod deployments;
 mod devices;
 mod events;
@@ -22,6 +23,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub(crate) use channels::ChannelRow;
 pub(crate) use check_in::CheckInRow;
+pub(crate) use deltas::{DeltaRelease, NewDelta, NewObjectDelta};
 pub(crate) use deployments::{ActiveDeployment, DeploymentFilter, DeploymentRow, Outcome};
 pub(crate) use devices::{DeviceFilter, DeviceRow, NewDevice, TrackedDevice};
 pub(crate) use events::NewEvent;

@@ -56,13 +56,13 @@ fn what_is_no_report_is_refused_by_name() {
 #[test]
 fn a_check_in_reads_back() {
     let run = Some(RELEASE.parse().unwrap());
-    let check_in = CheckIn { run, state: RunState::Trial, keyring: 3 };
-    assert_eq!(check_in.to_string(), format!("run={RELEASE}&state=trial&k=3"));
+    let check_in = CheckIn { run, state: RunState::Trial, keyring: 3, takes_delta: true };
+    assert_eq!(check_in.to_string(), format!("run={RELEASE}&state=trial&k=3&delta=1"));
     assert_eq!(CheckIn::parse(&check_in.to_string()), Ok(check_in));
-    let first = CheckIn { run: None, state: RunState::Ok, keyring: 0 };
+    let first = CheckIn { run: None, state: RunState::Ok, keyring: 0, takes_delta: false };
     assert_eq!(CheckIn::parse(&first.to_string()), Ok(first));
     assert_eq!(CheckIn::parse(""), Ok(first));
-    assert_eq!(CheckIn::parse("later=1&k=0"), Ok(first));
+    assert_eq!(CheckIn::parse("later=1&k=0&delta=0"), Ok(first));
     for bad in ["run=", "run=abc", "state=good", "k=-1", "k=x"] {
         assert_eq!(CheckIn::parse(bad).unwrap_err().refusal, Refusal::Format, "{bad}");
     }

@@ -43,6 +43,9 @@ pub(crate) async fn put_channel(
 ) -> Result<Json<Value>, ApiFailure> {
     let package: PackageName = package.parse().map_err(|_| not_found("package", &package))?;
     let name: ChannelName = name.parse().map_err(super::invalid)?;
+    if let Some(release) = app.store.release(admin.project_id, package.as_str(), body.version.as_str()).await? {
+        app.deltas.prepare(release.id).await;
+    }
     let now_ms = app.clock.now_ms();
     let mut writing = app.store.begin().await?;
     let release = writing.release(admin.project_id, package.as_str(), body.version.as_str()).await?;

@@ -20,6 +20,9 @@ use crate::failure::{ApiFailure, Failure, not_found};
 use crate::request::{Admin, Captures, QueryOf};
 use crate::store::ReleaseRow;
 
+/// Deltas shown with a release, newest first.
+const SHOWN_DELTAS: i64 = 100;
+
 /// A release as the API shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReleaseAnswer {
@@ -38,6 +41,16 @@ pub(crate) struct ReleaseAnswer {
     key_ids: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Vec<FileAnswer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deltas: Option<Vec<DeltaAnswer>>,
+}
+
+/// What a board that runs the version `from` fetches for this release, and what it would fetch without deltas.
+#[derive(Debug, Serialize)]
+struct DeltaAnswer {
+    from: String,
+    size: i64,
+    whole_size: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +78,7 @@ impl ReleaseAnswer {
             wire_size: row.wire_size,
             file_count: row.file_count,
             files: None,
+            deltas: None,
         }
     }
 }
@@ -91,7 +105,10 @@ pub(crate) async fn get_release(
     let files = signed.manifest.files.iter();
     let files = files.map(|file| FileAnswer { path: file.path.to_string(), size: file.size, digest: file.digest });
     let files = Some(files.collect());
-    Ok(Json(ReleaseAnswer { files, ..ReleaseAnswer::of(row) }))
+    let deltas = app.store.deltas_to(row.id, SHOWN_DELTAS).await?.into_iter();
+    let deltas = deltas.map(|row| DeltaAnswer { from: row.version, size: row.size, whole_size: row.whole_size });
+    let deltas = Some(deltas.collect());
+    Ok(Json(ReleaseAnswer { files, deltas, ..ReleaseAnswer::of(row) }))
 }
 
 /// The same bytes that were uploaded, if the objects came with it; else the whole archive.

@@ -62,6 +62,9 @@ pub(crate) async fn create_rollout(
     }
     let channel = body.channel.as_ref().map_or("stable", ChannelName::as_str).to_owned();
     let members = members(&app, &admin, &body, &channel).await?;
+    if let Some(release) = app.store.release(admin.project_id, body.package.as_str(), body.version.as_str()).await? {
+        app.deltas.prepare(release.id).await;
+    }
     let now_ms = app.clock.now_ms();
     let mut writing = app.store.begin().await?;
     let release = writing.release(admin.project_id, body.package.as_str(), body.version.as_str()).await?;

@@ -42,6 +42,7 @@ pub(crate) async fn upload_release(
     if !is_new {
         return Ok(Json(ReleaseAnswer::of(row)).into_response());
     }
+    app.deltas.order(row.id);
     tracing::info!(package = row.package, version = row.version, token.name = admin.token, "release uploaded");
     Ok(created(ReleaseAnswer::of(row)))
 }

@@ -13,7 +13,8 @@ use goldcrest_core::{Digest, Refused, SignedManifest};
 use serde_json::{Map, Value};
 
 use crate::App;
-use crate::failure::{DeviceFailure, Failure, not_modified};
+use crate::failure::{self, DeviceFailure, Failure, not_modified};
+use crate::jobs::deltas;
 use crate::request::device_of;
 use crate::request_log::ForDevice;
 use crate::rollout::advance::settle;
@@ -39,7 +40,7 @@ struct Said {
 /// What it is answered.
 enum Answer {
     Nothing,
-    Release { digest: String, manifest: String },
+    Release { id: i64, digest: String, manifest: String },
 }
 
 pub(crate) async fn check_in(
@@ -68,10 +69,15 @@ pub(crate) async fn check_in(
     };
     let mut response = match answer {
         Answer::Nothing => not_modified(),
-        Answer::Release { digest, manifest } => {
-            let etag = format!("\"{digest}\"");
-            ([(header::ETAG, etag), (header::CONTENT_TYPE, "text/plain; charset=utf-8".into())], manifest)
-                .into_response()
+        Answer::Release { id, digest, manifest } => {
+            let etag = HeaderValue::from_str(&format!("\"{digest}\"")).context("a digest is a header value")?;
+            let mut response = if query.takes_delta {
+                failure::delta(deltas::manifest_for(&app, &said.run, id, manifest).await?)
+            } else {
+                ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], manifest).into_response()
+            };
+            response.headers_mut().insert(header::ETAG, etag);
+            response
         }
     };
     response.headers_mut().insert(POLL, app.poll_s.into());
@@ -185,7 +191,7 @@ async fn offer(
         return Ok(Answer::Nothing);
     }
     track::apply(writing, device, &active, &Signal::Offered, &Outcome::default(), touched, now_ms).await?;
-    Ok(Answer::Release { digest: release.digest, manifest })
+    Ok(Answer::Release { id: release_id, digest: release.digest, manifest })
 }
 
 /// The board's own verdict, as far as its facts are known. A board without a clock does not know about expiry, so that is left to it.

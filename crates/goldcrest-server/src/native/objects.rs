@@ -1,4 +1,4 @@
-//! `GET /d/v1/objects/<digest>`: the wire form of an object, whole or in part, straight from its file.
+//! `GET /d/v1/objects/<digest>`: the wire form of an object, whole or in part, straight from its file, or a delta to it.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use anyhow::Context as _;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
 
 use super::range::{Part, part_of};
 use crate::App;
-use crate::failure::{DeviceFailure, Failure, not_found, not_modified, partial_content, range_not_satisfiable};
+use crate::failure::{self, DeviceFailure, Failure, not_found, not_modified, partial_content, range_not_satisfiable};
 use crate::request::device_of;
 use crate::request_log::ForDevice;
 
@@ -30,6 +30,7 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 pub(crate) async fn get_object(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, DeviceFailure> {
     let device = device_of(&app, &headers).await?;
@@ -37,17 +38,38 @@ pub(crate) async fn get_object(
     let digest: Digest = name.parse().map_err(|_| not_found("object", "of that name"))?;
     let object = app.store.object(device.project_id, &name).await?.ok_or_else(|| not_found("object", digest))?;
     let etag = format!("\"{digest}\"");
+    // A part of a zlib stream is of no use to a board that cannot keep its inflater, so only plain forms have ranges.
+    let is_plain = object.wire_size == object.size;
+    let from = query.as_deref().and_then(base_of).filter(|_| !(is_plain && headers.contains_key(header::RANGE)));
     let mut response = if is_known(&headers, &etag) {
         not_modified()
+    } else if let Some(delta) = delta_from(&app, device.project_id, from, &name).await? {
+        let mut response = failure::delta(delta);
+        response.extensions_mut().insert(ForDevice(device.name));
+        return Ok(response);
     } else {
-        send(&app, &headers, &digest, &etag, u64::try_from(object.wire_size).unwrap_or(0)).await?
+        let size = u64::try_from(object.wire_size).unwrap_or(0);
+        let part = if is_plain { part_of(&headers, &etag, size) } else { Part::Whole };
+        send(&app, part, &digest, size).await?
     };
     let found = response.headers_mut();
     found.insert(header::ETAG, HeaderValue::from_str(&etag).context("a digest is a header value")?);
     found.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
-    found.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if is_plain {
+        found.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
     response.extensions_mut().insert(ForDevice(device.name));
     Ok(response)
+}
+
+/// The object that the board has instead: `from=<digest>`.
+fn base_of(query: &str) -> Option<Digest> {
+    query.split('&').find_map(|pair| pair.strip_prefix("from="))?.parse().ok()
+}
+
+async fn delta_from(app: &App, project_id: i64, from: Option<Digest>, to: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(from) = from else { return Ok(None) };
+    app.store.object_delta(project_id, &from.to_string(), to).await
 }
 
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
@@ -57,8 +79,7 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     })
 }
 
-async fn send(app: &App, headers: &HeaderMap, digest: &Digest, etag: &str, size: u64) -> Result<Response, Failure> {
-    let part = part_of(headers, etag, size);
+async fn send(app: &App, part: Part, digest: &Digest, size: u64) -> Result<Response, Failure> {
     let (first, length) = match part {
         Part::Whole => (0, size),
         Part::Bytes { first, last } => (first, last - first + 1),

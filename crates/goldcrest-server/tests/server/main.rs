@@ -4,6 +4,7 @@
 
 mod app;
 mod boards;
+mod deltas;
 mod disk;
 mod http;
 mod killed;
