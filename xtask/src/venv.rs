@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::apt;
+
 /// The tools that the demo and the tests are run with.
 pub(crate) struct Tools {
     venv: PathBuf,
@@ -79,25 +81,12 @@ impl Tools {
 fn make_venv(venv: &Path) -> Result<(), String> {
     let make = || call(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
     let Err(why) = make() else { return Ok(()) };
-    let is_debian = Path::new("/etc/debian_version").exists();
-    if is_debian && is_root() {
-        eprintln!("xtask: python3 cannot make a virtual environment; trying apt-get install python3-venv");
-        let noninteractive = |words: &[&str]| {
-            let mut command = Command::new("apt-get");
-            command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-            call(&mut command)
-        };
-        noninteractive(&["update", "-qq"])?;
-        noninteractive(&["install", "-y", "-qq", "--no-install-recommends", "python3-venv"])?;
+    if let Some(outcome) = apt::install("python3-venv") {
+        outcome?;
         return make();
     }
-    let hint = if is_debian { "apt-get install python3-venv" } else { "install Python 3.10 to 3.13 with venv" };
+    let hint = if apt::is_debian() { "apt-get install python3-venv" } else { "install Python 3.10 to 3.13 with venv" };
     Err(format!("python3 -m venv failed: {why}\ntry: {hint}"))
-}
-
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output();
-    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Runs a command to its end; its last words when it failed.

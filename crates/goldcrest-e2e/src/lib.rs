@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod crafted;
+pub mod device;
 pub mod hostile;
 pub mod rig;
 pub mod wire;

@@ -1,87 +1,11 @@
-"""The firmware of a virtual board: mounts the flash image at `/`, then boots as a real port does.
-
-Run by the supervisor (`src/supervisor.rs`) as
+"""Starts the emulator of a virtual board. Run by the supervisor (`src/supervisor.rs`) as
 `micropython -X heapsize=N board.py run IMAGE BLOCKS BLOCK_SIZE PROG_SIZE READ_SIZE CAUSE RTC UNIQUE_ID`.
 Control lines go to stderr and the console to stdout; both are one pipe, so that they keep their order.
+It is short because it is compiled on the board's heap, even where the modules are bytecode.
 """
 
-import gc
 import sys
 
-import board_console
-import board_flash
-import board_image
-import board_machine
+import board_firmware
 
-
-def _firmware(arguments):
-    """Run boot.py and main.py, then stay at the REPL until the supervisor ends the process."""
-    settings = [int(word) for word in arguments[1:5]]
-    board_flash.mount(board_flash.Flash(open(arguments[0], "r+b"), *settings))
-    board_machine.setup(int(arguments[5]), arguments[6], arguments[7])
-    real_sys = sys
-    real_sys.path[:] = ["", ".frozen", "/lib"]
-    real_sys.argv[:] = []
-    # Nothing of the emulator may be importable by the application.
-    for name in ("board_console", "board_flash", "board_image", "board_machine"):
-        del real_sys.modules[name]
-    board_console.install(__file__)
-    real_sys.modules["machine"] = board_machine
-    names = {"__name__": "__main__"}
-    gc.collect()
-    board_flash.control("boot %d" % gc.mem_free())
-    # Since MicroPython 1.22 a boot.py that raised keeps main.py from running.
-    if _run("boot.py", names):
-        _run("main.py", names)
-    _repl()
-
-
-def _run(path, names):
-    """Run one file if it is there; False when it raised. SystemExit is a soft reset."""
-    import os
-
-    try:
-        os.stat(path)
-    except OSError:
-        return True
-    try:
-        execfile(path, names)
-        return True
-    except SystemExit:
-        board_machine.soft_reset()
-    except KeyboardInterrupt as error:
-        return _interrupted(error)
-    except BaseException as error:
-        board_console.report(error)
-    return False
-
-
-def _interrupted(error):
-    """A SIGINT is how the supervisor delivers a timer: run its callback here, above the application."""
-    try:
-        board_flash.mount_afresh()
-        if not board_machine.run_due_timers():
-            board_console.report(error)
-    except SystemExit:
-        board_machine.soft_reset()
-    except BaseException as failure:
-        board_console.report(failure)
-    return False
-
-
-def _repl():
-    board_console.print(board_console.BANNER)
-    board_console.print(">>> ", end="")
-    board_flash.control("repl")
-    while True:
-        try:
-            board_machine.wait()
-        except KeyboardInterrupt as error:
-            _interrupted(error)
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "run":
-        _firmware(sys.argv[2:])
-    else:
-        board_image.main(sys.argv[1], sys.argv[2:])
+board_firmware.main(sys.argv[1], sys.argv[2:])

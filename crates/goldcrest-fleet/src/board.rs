@@ -28,6 +28,9 @@ pub struct BoardSettings {
     /// Heap of the MicroPython process in bytes. The emulator itself takes about 20 KB of it, and
     /// objects are twice as large as on a 32-bit board.
     pub heap: u64,
+    /// An `mpy-cross` for the emulator's own modules: as source they are compiled on the board's heap at every boot and leave
+    /// holes in it, which a firmware does not. For who measures heap.
+    pub mpy_cross: Option<PathBuf>,
     /// Size of the flash, blocks.
     pub flash_blocks: u32,
     /// Bytes of an erase block: 4096 on most boards.
@@ -49,6 +52,7 @@ impl BoardSettings {
             dir: dir.to_owned(),
             name: name.to_owned(),
             heap: 192 * 1024,
+            mpy_cross: None,
             flash_blocks: 512,
             block_size: 4096,
             prog_size: 32,
@@ -119,7 +123,7 @@ impl Board {
             bail!("board name {name:?}: use letters, digits, `-`, `_` and `.`");
         }
         fs::create_dir_all(&settings.dir).with_context(|| format!("cannot make {}", settings.dir.display()))?;
-        let entry = emulator::install(&settings.dir)?;
+        let entry = emulator::install(&settings.dir, settings.mpy_cross.as_deref())?;
         let image = settings.dir.join(format!("{name}.flash"));
         Ok(Machine { settings, entry, image })
     }
