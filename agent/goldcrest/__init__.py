@@ -95,6 +95,9 @@ def check(reset=True):
     """
     global _due, _missed, _ready, _wait
     wait = _poll
+    threshold = getattr(gc, "threshold", lambda *n: 0)
+    before = threshold()
+    threshold(2048)  # what stays is packed: 8 KB less than when garbage lies between it
     try:
         with open(guard.R + "goldcrest.json") as f:
             cfg = json.load(f)
@@ -112,6 +115,7 @@ def check(reset=True):
             wait = min(wait << _tries[1], max(wait, 3600), 86400)
     except Exception as e:
         print("goldcrest:", repr(e))
+    threshold(before)
     _due = time.ticks_add(time.ticks_ms(), wait * 1000)
     if _ready and reset:
         guard.reset()
@@ -127,7 +131,7 @@ def _check_in(http, cfg):
         wdt.feed()
     _deliver(http)
     if not _told:
-        report(http, *((name, digest) if name == "trial" else ("boot",)), facts=facts(cfg, name))
+        report(http, "boot", facts=facts(cfg, name))
         _told = True
     if name == "commit":  # boot could not even begin: a flash that takes nothing
         report(http, "failed", digest, "flash")
@@ -152,14 +156,9 @@ def _check_in(http, cfg):
     newer = int(h.get("goldcrest-keyring", 0))
     if newer > max(have, _ring_seen):
         _ring_seen = newer
-        try:
-            from goldcrest import update
-
-            update.keyring(http)
-        except Exception as e:
-            report(http, "failed", etag or digest, *_why(e))
-        update = None
-        _drop()
+        bad = _update("keyring", http)
+        if bad:
+            report(http, "failed", etag or digest, *bad)
         return _check_in(http, cfg)
     if name == "trial":
         if status != 304:
@@ -180,48 +179,44 @@ def _check_in(http, cfg):
 
 
 def _take(http, cfg, status, etag):
-    why = ""
-    try:
-        from goldcrest import update
-
-        update.update(http, cfg, status, etag, not _tries[1])
-    except Exception as e:
-        why, detail = _why(e)
-    update = None
-    _drop()
-    if not why:
+    bad = _update("update", http, cfg, status, etag, not _tries[1])
+    if not bad:
         return True
-    print("goldcrest:", why, detail)
+    print("goldcrest:", *bad)
     http.close()  # its body may be half read
     _tries[:] = etag, _tries[1] + 1 if _tries[0] == etag else 1
-    if why in _RETRY and _tries[1] < _TRIES:
+    if bad[0] in _RETRY and _tries[1] < _TRIES:
         if _tries[1] == 1:
-            report(http, "downloading", etag, why, detail)
+            report(http, "downloading", etag, *bad)
     else:
         try:
             guard.clean()
-            guard.failed(etag, why, detail, "failed")
+            guard.failed(etag, *bad, "failed")
             _tries[1] = 0
         except OSError:
-            report(http, "failed", etag, why, detail)
+            report(http, "failed", etag, *bad)
         _deliver(http)
     return False
 
 
-def _why(e):
-    # -> reason and detail of a failure
-    if isinstance(e, Refused):
-        return e.args
-    for kind, why in ((OSError, "flash"), (MemoryError, "memory"), (ValueError, "format"), (LookupError, "format"), (Exception, "error")):
-        if isinstance(e, kind):
-            return why, repr(e)
+def _update(step, *args):
+    # Runs a step of the module that is needed once: ESP8266 has 36 KB of heap with the app in it. -> None, or reason and detail
+    bad = None
+    try:
+        from goldcrest import update
 
-
-def _drop():
-    # What is needed once: ESP8266 has 36 KB of heap with the app in it.
+        getattr(update, step)(*args)
+    except Refused as e:
+        bad = e.args
+    except Exception as e:
+        bad = "flash" if isinstance(e, OSError) else "memory" if isinstance(e, MemoryError) else "error", repr(e)
+        if isinstance(e, (ValueError, LookupError)):
+            bad = "format", repr(e)
+    update = None
     sys.modules.pop("goldcrest.update", None)
     globals().pop("update", None)
     gc.collect()
+    return bad
 
 
 def _deliver(http):
@@ -244,27 +239,15 @@ def report(http, *said, facts=None):
 
 
 def facts(cfg, name):
-    """What the board is, for the fleet view."""
+    """What the board is, in the order of docs/protocol.md, "Facts": the server gives it names."""
     import machine
 
-    s = os.statvfs(guard.R)
-    me = sys.implementation
     gc.collect()
-    return {
-        "agent": __version__,
-        "micropython": "%d.%d.%d" % me.version[:3],
-        "mpy": me._mpy,
-        "board": cfg.get("board", sys.platform),
-        "platform": sys.platform,
-        "machine": me._machine,
-        "flash_free": s[0] * s[3],
-        "flash_size": s[1] * s[2],
-        "filesystem": "fat" if guard.fat() else "other" if s[5] else "littlefs2",  # which counts no files
-        "tries": len(guard.read("tries")),
-        "heap_free": gc.mem_free(),
-        "safe": name == "safe",
-        "reset_cause": machine.reset_cause(),
-    }
+    me = sys.implementation
+    return (
+        __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(guard.R), guard.fat(),
+        gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
+    )
 
 
 class Http(io.IOBase):
@@ -306,13 +289,6 @@ class Http(io.IOBase):
                 if fresh:
                     raise Refused("network", repr(e))
             # The server had closed the kept connection: once more on a new one.
-
-    def get(self, path, head=""):
-        """GET what must be there. -> status."""
-        status = self.request(path, head)
-        if status not in (200, 206, 226):
-            raise Refused("missing" if status == 404 else "network", "%s: %d" % (path, status))
-        return status
 
     def _open(self, host):
         tls = self.server[:6] == "https:"

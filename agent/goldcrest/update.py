@@ -106,7 +106,7 @@ def check(f, h, head):
 def _lines(f, h):
     # The signed lines of a binary file, hashed by `h`, as text; then `f` stands at the first signature.
     while True:
-        line = f.readline(1026)  # limit, LF, and one to show that it is exceeded
+        line = f.readline()
         if line[:4] == b"sig ":
             f.seek(-len(line), 1)
             return
@@ -150,7 +150,7 @@ def lookup(ring, key):
     """-> first word: last word, of the lines of a keyring file that start with `key` or are about the key id `key`."""
     out = {}
     if guard.kind(ring):  # a board without a keyring trusts nobody
-        with open(ring) as f:
+        with open(ring, "rb") as f:
             for line in f:
                 w = line.split()
                 if key in w[:2]:
@@ -158,43 +158,39 @@ def lookup(ring, key):
     return out
 
 
-def signed(f, digest, ring, word="release", need=1):
+def signed(f, digest, ring, word=b"release", need=1):
     """Refuse unless `need` keys of that kind of the keyring file, not revoked, have made a signature that `f` stands at."""
     good = set()
-    why = 0
-    key = ""
-    for key, sig in signatures(f):
+    why = n = 0
+    key = b""
+    for line in f:
+        n += 1
+        sig, key, line = line.split(b" ")
+        if sig != b"sig" or line[-1:] != b"\n" or n > 16:
+            raise ValueError
         w = lookup(ring, key)
-        if "revoked" in w:
+        if b"revoked" in w:
             why = why or 1
         elif word in w:
             why = 2
-            if rsa(w[word], sig, digest):
+            if rsa(w[word], line, digest):
                 good.add(key)
     if len(good) < need:
-        raise Refused("keyring-threshold" if word == "root" else ("unknown-key", "revoked-key", "bad-signature")[why], key)
-
-
-def signatures(f):
-    # The signature lines up to the end, each as (key id, signature).
-    n = 0
-    for line in f:
-        n += 1
-        word, key, sig = line[:-1].split(b" ")
-        if word != b"sig" or line[-1:] != b"\n" or n > 16:
-            raise ValueError
-        yield str(key, "utf8"), a2b_base64(sig)
+        raise Refused(
+            "keyring-threshold" if word == b"root" else ("unknown-key", "revoked-key", "bad-signature")[why], str(key, "utf8")
+        )
 
 
 def rsa(modulus, sig, digest):
-    """-> True when `sig` over `digest` fits the key. Exponent 65537 as 16 squarings: ESP8266 has no 3-argument pow."""
-    modulus = a2b_base64(modulus.encode())
+    """-> True when `sig` over `digest` fits the key, both in base64. Exponent 65537 as 16 squarings: ESP8266 has no 3-argument pow."""
+    modulus = a2b_base64(modulus)
     k = len(modulus)
     n = int.from_bytes(modulus, "big")
-    m = s = int.from_bytes(sig, "big")
+    m = s = int.from_bytes(a2b_base64(sig), "big")
     if s >= n:
         return False
     for _ in range(16):
+        gc.collect()  # the numbers are the largest things here
         m = m * m % n
     return (m * s % n).to_bytes(k, "big") == b"\0\1" + b"\xff" * (k - 54) + _INFO + digest
 
@@ -205,17 +201,16 @@ def keyring(http):
     old = D + "keyring" + s[5]
     s[5] = "10"[int(s[5])]
     new = D + "keyring" + s[5]
-    http.get("/d/v1/keyring")
-    load(http, 200, new, 1 << 16, True, "")
+    load(http, http.request("/d/v1/keyring"), new, 1 << 16, True, "")
     successor(new, old)
     guard.set_state(*s[:6])
 
 
 def successor(new, old):
     """Refuse the keyring file `new` unless it is later than `old` and enough roots of both signed it."""
-    if lookup(new, "goldcrest-keyring") != {"goldcrest-keyring": "1"}:
+    if lookup(new, b"goldcrest-keyring") != {b"goldcrest-keyring": b"1"}:
         raise ValueError
-    have, version = (int(lookup(ring, "version")["version"]) for ring in (old, new))
+    have, version = (int(lookup(ring, b"version")[b"version"]) for ring in (old, new))
     if version <= have:
         raise Refused("keyring-old", str(version))
     h = hashlib.sha256()
@@ -226,7 +221,7 @@ def successor(new, old):
         at = f.tell()
         for ring in (old, new):
             f.seek(at)
-            signed(f, digest, ring, "root", max(1, int(lookup(ring, "threshold")["threshold"])))
+            signed(f, digest, ring, b"root", max(1, int(lookup(ring, b"threshold")[b"threshold"])))
 
 
 def plan(files, old, keep):
@@ -285,7 +280,7 @@ def space():
 def fetch(http, name, size, digest, old, p):
     """Fetch one object to its staged file, and check what the flash has of it."""
     have = os.stat(name)[6] if guard.kind(name) else 0
-    status = http.get(
+    status = http.request(
         "/d/v1/objects/" + digest + (old and "?from=" + old),
         "Range: bytes=%d-\r\n" % have if size > have >= 16384 else "",
     )
@@ -298,8 +293,10 @@ def fetch(http, name, size, digest, old, p):
 
 def load(http, status, name, limit, raw, base):
     """Write the body of a response to a file: as it is, inflated, or as the patch of `base` that it is."""
+    if status not in (200, 206, 226):
+        raise Refused("missing" if status == 404 else "network", "%s: %d" % (base, status))
     if http.left > limit:
-        raise Refused("endless", name)
+        raise Refused("endless", base)
     source = http if raw else inflate(http, status)
     parts = patched(source, base) if status == 226 else plain(source)
     done = 0
@@ -309,7 +306,7 @@ def load(http, status, name, limit, raw, base):
                 b = next(parts, b"")
             except (OSError, EOFError, ValueError, IndexError):  # those of the network are Refused
                 if http.left > 4:
-                    raise Refused("hash", name)
+                    raise Refused("hash", base)
                 break
             done += len(b)
             if not b or done > limit:
@@ -319,7 +316,7 @@ def load(http, status, name, limit, raw, base):
                 f.flush()  # a cut does not lose it
     # A zlib stream ends with 4 bytes that the SHA-256 makes superfluous.
     if done > limit or http.left > 4:
-        raise Refused("endless", name)
+        raise Refused("endless", base)
 
 
 def plain(source):

@@ -29,6 +29,9 @@ class Flash:
 
 
 class Machine:
+    def reset_cause(self):
+        return 1
+
     def reset(self):
         print("staged")
         sys.exit()
@@ -43,7 +46,7 @@ def main(step, image, *more):
                 with open(work + "/" + name, "rb") as f:
                     files["/lib/goldcrest/" + name] = f.read()
         with open(work + "/keyring", "rb") as f:
-            files["/.ota/keyring"] = f.read()
+            files["/.ota/keyring0"] = f.read()
         files["/goldcrest.json"] = ('{"server": "http://127.0.0.1:%s", "token": "secret"}' % port).encode()
     flash = Flash(image, 384 if files else 0)
     if files:

@@ -23,7 +23,7 @@ def test_first_release_is_installed_and_confirmed_by_a_check_in():
     assert board.boot() == ("repl", None)
     assert board.get("app_one.py") == OLD["app_one.py"]
     assert board.check() is False
-    assert board.server.stages() == ["trial", "confirmed"]
+    assert board.server.stages() == ["boot", "confirmed"]
     assert board.state()[:5] == ["ok", first, "1", "-", "1"]
     assert board.work_files() == []
     assert board.boot() == ("repl", None)

@@ -1,5 +1,7 @@
 //! What a device sends: reports and check-ins (docs/protocol.md). Too long text is cut, unknown fields are ignored.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -45,8 +47,8 @@ pub struct Report {
     /// Traceback or the end of the console output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// Text, number or boolean by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Text, number or boolean by name. A board sends them without names, in a fixed order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "facts::named")]
     pub facts: BTreeMap<String, Value>,
 }
 
@@ -136,7 +138,7 @@ impl fmt::Display for ReportStage {
     }
 }
 
-/// The query of a check-in: `run=<release digest or ->&state=<ok|trial>&k=<keyring version>`, and `&delta=1`.
+/// The query of a check-in: `run=<release digest or ->&state=<ok|trial>&k=<keyring version>`, and `&have=<release digest>&delta=1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckIn {
     /// The release that the device runs; none: not one of ours.
@@ -145,6 +147,8 @@ pub struct CheckIn {
     pub state: RunState,
     /// Version of the device's keyring; 0: it has none.
     pub keyring: u64,
+    /// The release whose manifest it has already, and has checked.
+    pub have: Option<Digest>,
     /// Whether it takes the manifest as a delta.
     pub takes_delta: bool,
 }
@@ -173,7 +177,7 @@ impl FromStr for CheckIn {
     type Err = Refused;
 
     fn from_str(query: &str) -> Result<Self, Refused> {
-        let mut check_in = Self { run: None, state: RunState::Ok, keyring: 0, takes_delta: false };
+        let mut check_in = Self { run: None, state: RunState::Ok, keyring: 0, have: None, takes_delta: false };
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match (key, value) {
                 ("run", "-") => check_in.run = None,
@@ -182,6 +186,7 @@ impl FromStr for CheckIn {
                 ("state", "trial") => check_in.state = RunState::Trial,
                 ("state", _) => return Err(Refusal::Format.because(format!("state {value:?} is neither ok nor trial"))),
                 ("k", version) => check_in.keyring = parse_number(version)?,
+                ("have", digest) if !digest.is_empty() => check_in.have = Some(digest.parse()?),
                 ("delta", value) => check_in.takes_delta = value == "1",
                 _ => {}
             }
@@ -199,6 +204,9 @@ impl fmt::Display for CheckIn {
         match self.run {
             Some(run) => write!(f, "run={run}&state={state}&k={}", self.keyring)?,
             None => write!(f, "run=-&state={state}&k={}", self.keyring)?,
+        }
+        if let Some(have) = self.have {
+            write!(f, "&have={have}")?;
         }
         f.write_str(if self.takes_delta { "&delta=1" } else { "" })
     }

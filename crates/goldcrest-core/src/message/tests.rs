@@ -28,6 +28,26 @@ fn unknown_fields_are_ignored_and_facts_are_scalars() {
 }
 
 #[test]
+fn the_agents_facts_get_their_names() {
+    let facts = |state: &str, board: &str, fat: u16, files: u16| {
+        let values = format!(
+            r#"["0.1.0",[1,29,0,"preview"],2822,"ESP32","esp32",{board},[4096,4096,88,40,40,{files},0,0,0,255],{fat},8000,1,0,"{state}"]"#
+        );
+        let report = parse(&format!(r#"{{"stage":"boot","facts":{values}}}"#)).unwrap();
+        serde_json::to_string(&report.facts).unwrap()
+    };
+    assert_eq!(
+        facts("ok", "null", 0, 0),
+        r#"{"agent":"0.1.0","board":"esp32","filesystem":"littlefs2","flash_free":163840,"flash_size":360448,"heap_free":8000,"machine":"ESP32","micropython":"1.29.0","mpy":2822,"platform":"esp32","reset_cause":1,"safe":false,"tries":0}"#
+    );
+    let other = facts("safe", r#""kitchen""#, 16384, 0);
+    assert!(other.contains(r#""board":"kitchen""#) && other.contains(r#""safe":true"#) && other.contains(r#""fat""#));
+    assert!(facts("ok", "null", 0, 9).contains(r#""other""#));
+    assert_eq!(parse(r#"{"stage":"boot","facts":[1,2]}"#).unwrap().facts.len(), 0);
+    assert_eq!(parse(r#"{"stage":"boot","facts":"none"}"#).unwrap().facts.len(), 0);
+}
+
+#[test]
 fn long_text_is_cut_between_characters() {
     let (reason, detail, trace) = ("ü".repeat(40), "€".repeat(100), "😀".repeat(1500) + "End");
     let mut report = parse(r#"{"stage":"boot"}"#).unwrap();
@@ -56,13 +76,13 @@ fn what_is_no_report_is_refused_by_name() {
 #[test]
 fn a_check_in_reads_back() {
     let run = Some(RELEASE.parse().unwrap());
-    let check_in = CheckIn { run, state: RunState::Trial, keyring: 3, takes_delta: true };
-    assert_eq!(check_in.to_string(), format!("run={RELEASE}&state=trial&k=3&delta=1"));
+    let check_in = CheckIn { run, state: RunState::Trial, keyring: 3, have: run, takes_delta: true };
+    assert_eq!(check_in.to_string(), format!("run={RELEASE}&state=trial&k=3&have={RELEASE}&delta=1"));
     assert_eq!(CheckIn::parse(&check_in.to_string()), Ok(check_in));
-    let first = CheckIn { run: None, state: RunState::Ok, keyring: 0, takes_delta: false };
+    let first = CheckIn { run: None, state: RunState::Ok, keyring: 0, have: None, takes_delta: false };
     assert_eq!(CheckIn::parse(&first.to_string()), Ok(first));
     assert_eq!(CheckIn::parse(""), Ok(first));
-    assert_eq!(CheckIn::parse("later=1&k=0&delta=0"), Ok(first));
+    assert_eq!(CheckIn::parse("later=1&k=0&have=&delta=0"), Ok(first));
     for bad in ["run=", "run=abc", "state=good", "k=-1", "k=x"] {
         assert_eq!(CheckIn::parse(bad).unwrap_err().refusal, Refusal::Format, "{bad}");
     }

@@ -71,7 +71,9 @@ pub(crate) async fn check_in(
         Answer::Nothing => not_modified(),
         Answer::Release { id, digest, manifest } => {
             let etag = HeaderValue::from_str(&format!("\"{digest}\"")).context("a digest is a header value")?;
-            let mut response = if query.takes_delta {
+            let mut response = if query.have.is_some_and(|have| have.to_string() == digest) {
+                ().into_response()
+            } else if query.takes_delta {
                 failure::delta(deltas::manifest_for(&app, &said.run, id, manifest).await?)
             } else {
                 ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], manifest).into_response()
