@@ -284,7 +284,7 @@ def fetch(http, name, size, digest, old, p):
         "/d/v1/objects/" + digest + (old and "?from=" + old),
         "Range: bytes=%d-\r\n" % have if size > have >= 16384 else "",
     )
-    load(http, status, name, size, status == 206 or http.left == size, p)
+    load(http, status, name, size, status == 206 or status == 200 and http.left == size, p)
     if guard.sha(name) != digest:
         have = os.stat(name)[6]
         os.remove(name)
