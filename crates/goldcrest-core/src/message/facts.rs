@@ -17,7 +17,8 @@ pub(super) fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Facts,
 }
 
 fn of_agent(values: &[Value]) -> Facts {
-    let [agent, micropython, mpy, machine, platform, board, flash, fat, heap_free, reset_cause, tries, state, ..] = values
+    let [agent, micropython, mpy, machine, platform, board, flash, fat, heap_free, reset_cause, tries, state, ..] =
+        values
     else {
         return Facts::new();
     };
@@ -50,6 +51,7 @@ fn of_agent(values: &[Value]) -> Facts {
 
 /// `1.29.0` of `sys.implementation.version`, which is `(1, 29, 0, "preview")`.
 fn version(of: &Value) -> Option<Value> {
-    let numbers: Vec<String> = of.as_array()?.iter().filter_map(Value::as_u64).map(|number| number.to_string()).collect();
+    let numbers: Vec<String> =
+        of.as_array()?.iter().filter_map(Value::as_u64).map(|number| number.to_string()).collect();
     (!numbers.is_empty()).then(|| numbers.join(".").into())
 }

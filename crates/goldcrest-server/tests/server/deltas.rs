@@ -169,6 +169,26 @@ async fn a_board_that_has_what_it_should_gets_304_with_delta_too() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_the_board_has_is_not_sent_again() {
+    let (app, one, two) = told().await;
+    let device = device(&app).await;
+    let ask = async |have: &str, delta: &str| {
+        let path = format!("/d/v1/checkin?run={}&state=ok&k=1&have={have}{delta}", one.digest);
+        device.send("GET", &path, &[], b"").await
+    };
+    for delta in ["", "&delta=1"] {
+        let offer = ask(&two.digest, delta).await.expect(200);
+        assert_eq!((offer.body.len(), offer.header("Content-Length")), (0, Some("0")));
+        assert_eq!(offer.header("Etag"), Some(format!("\"{}\"", two.digest).as_str()));
+    }
+    // One of another release, or none.
+    for have in [one.digest.as_str(), ""] {
+        ask(have, "&delta=1").await.expect(226);
+        assert_eq!(ask(have, "").await.expect(200).body, two.manifest);
+    }
+}
+
+#[tokio::test]
 async fn a_board_on_the_way_from_another_release_has_one_made_for_the_next() {
     let (app, one, two) = told().await;
     let beta = app.device_on("two", "beta").await;
