@@ -31,6 +31,7 @@ def boot():
     except OSError:
         tries = _BOOTS + 1  # what can't be counted could last for ever
     if name == "back" or tries > _BOOTS:
+        clean("n")  # the flash may be full
         if name == "commit":
             write("trace", "flash\n")
         return rollback()
@@ -107,7 +108,6 @@ def apply():
 
 def rollback():
     """Back to the saved copies. The reason is in `trace`, so that it survives a cut."""
-    clean("n")  # the flash may be full
     set_state("back")
     _, new, floor, was, _, ring, back, _ = state()
     for p, _, _, _, old, _ in entries():  # first what was added: a file may be where a folder was
@@ -135,12 +135,12 @@ def confirm():
     name, new, _, _, floor, ring, _, _ = state()
     if name != "trial":
         return False
+    if not kind(D + "report"):
+        remove("failed")  # the target has changed since, so it may be tried again
     set_state("ok", new, floor, "-", floor, ring, "0")
     trial = sys.modules.get("_goldcrest")
     if trial:
         trial.stop()
-    if not kind(D + "report"):
-        remove("failed")  # the target has changed since, so it may be tried again
     clean()
     return True
 
@@ -152,9 +152,11 @@ def manifest(digest):
 def clean(letters="jmnot"):
     """Remove the work files: of an update only the manifest of the release that runs stays. Not while a trial may need them."""
     run = manifest(state()[1])
-    for name in os.listdir(D):
-        if name[0] in letters and name != run:
+    for name in os.listdir(D[:-1]):  # FAT wants no slash at the end
+        if name[0] in letters and name not in (run, "target"):
             remove(name)
+    if "t" in letters:
+        remove("target")  # last: while it is there, something may be left
 
 
 def entries():

@@ -16,7 +16,7 @@ class Release:
 
 
 class Case:
-    def __init__(self, name, before, target, end="new", mine=None, kept=(), ring=None, late=0, fill=False, cuts="one", **settings):
+    def __init__(self, name, before, target, end="new", mine=None, kept=(), ring=None, late=0, fill=False, patches=None, cuts="one", **settings):
         self.name = name
         self.before = before  # releases that ran before
         self.target = target
@@ -25,6 +25,7 @@ class Case:
         self.kept = kept  # of these, what no release may touch
         self.ring = ring  # (keyring, version) that the server has by then
         self.late = late  # check-ins of a trial that fail
+        self.patches = {} if patches else None  # the server offers them
         self.fill = fill  # a flash on which the update only just fits
         self.cuts = cuts  # one, second: another one in the recovery, or random: several
         self.settings = settings
@@ -33,6 +34,15 @@ class Case:
 def _text(name, n):
     line = b"# %s\n" % name.encode()
     return (line * (n // len(line) + 1))[:n]
+
+
+def _noise(n):
+    out = bytearray(n)
+    word = 1
+    for i in range(n):
+        word = (word * 1103515245 + 12345) & 0x7FFFFFFF
+        out[i] = word >> 16 & 255
+    return bytes(out)
 
 
 _MINE = {"main.py": _CHECK, "config.json": b'{"ssid": "mine"}'}
@@ -65,6 +75,8 @@ CASES = (
     Case("keyring", [_A], Release(2, _SMALL, keys=(b.stranger,)), ring=_RING),
     Case("kept files", [_A], Release(2, _MOVED, keep=("config.json", "data/**"), deletions=("config.json", "data/log")), mine={"data/log": b"1"}, kept=("data/log", "config.json")),
     Case("nearly full flash", [_A], Release(2, _SMALL), fill=True),
+    Case("patches", [_A], Release(2, _SMALL), patches=True),
+    Case("large body", [_A], Release(2, dict(_APP, **{"data.bin": _noise(40000)})), patches=True),
     Case("boot_user.py", [Release(1, dict(_APP, **{"boot_user.py": b"one = 1\n"}))], Release(2, dict(_SMALL, **{"boot_user.py": b"two = 2\n"}))),
     Case("second cut in the recovery", [_A], Release(2, _MOVED), cuts="second"),
     Case("second cut in a rollback", [_A], Release(2, _MOVED, main=_CRASH), end="old", cuts="second"),

@@ -11,6 +11,8 @@ import sys
 
 import board as b
 
+_AGAIN = 24576  # bytes that a cut may cost: a large body is kept 16 KiB at a time; the manifest, and what is small
+_READS = 100000  # in one boot; a filesystem that asks for more goes round in a circle
 _BOOTS = 16  # by then every case is at its end, cuts included
 
 
@@ -52,6 +54,7 @@ class Life:
         self.server.keyring = case.ring
         self.late = case.late
         self.fetched = {}
+        self.server.patches = case.patches
 
     def publish(self, release):
         """Offer a release, and work out what a board has besides /.ota/ when it runs it."""
@@ -86,16 +89,21 @@ class Life:
         except OSError:
             pass
         self.board.flash = self.board.flash.again(image)
-        self.board.mount()
+        self.board.flash.reads = _READS
+        try:
+            self.board.mount()
+        except OSError as e:
+            raise Wrong("does not mount: %r" % e)
         return self.board.flash
 
     def save(self):
-        return list(self.board.flash.cells), self.late, dict(self.fetched)
+        return list(self.board.flash.cells), self.late, dict(self.fetched), self.server.read
 
     def restore(self, saved):
         self.power(saved[0])
         self.late = saved[1]
         self.fetched = dict(saved[2])
+        self.server.read = saved[3]
 
     def boot(self):
         """One boot, as long as it lasts. -> whether main.py ended and nothing is left to wait for."""
@@ -122,9 +130,9 @@ class Life:
             return True
         except (b.Reset, Off):
             return False
-        except Exception:
-            if not flash.dead:
-                raise
+        except Exception as e:
+            if not flash.dead:  # boot.py must not raise, and what is on the flash must be readable
+                raise Wrong(repr(e))
             return False
 
     def judge(self):
@@ -152,6 +160,8 @@ class Life:
             saved = self.save()
             self.power()
             idle = self.boot()
+            if self.board.flash.dead:
+                raise Wrong("reads for ever")
             ops = self.board.flash.ops
             if idle and not ops:
                 return boots
@@ -181,13 +191,14 @@ class Life:
         if self.case.ring and self.ring != self.case.ring[1]:
             raise Wrong("keyring %d" % self.ring)
         again = sum(self.fetched.values()) - len(self.fetched)
-        if again > cuts:
-            raise Wrong("%d objects fetched again" % again)
+        if again > cuts or self.server.read - self.read > cuts * _AGAIN:
+            raise Wrong("%d objects fetched again, %d bytes more" % (again, self.server.read - self.read))
         return boots
 
     def first(self):
         """Live the case without a cut. -> (saved, operations) of each boot."""
         boots = self.live()
+        self.read = self.server.read
         self.look()
         self.left = sorted(os.listdir("/.ota"))
         if self.shown != self.end:

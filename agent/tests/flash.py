@@ -23,6 +23,7 @@ class Nor:
         self.own = bytearray(blocks)  # 1: not shared with the image
         self.unit = unit
         self.ops = self.erases = 0
+        self.reads = 1 << 30  # so many before it is taken to go round in a circle
         self.cut = -1
         self.mode = "clean"
         self.seed = 1
@@ -40,7 +41,7 @@ class Nor:
         vfs.mount(vfs.VfsLfs2(self, progsize=self.unit, readsize=self.unit), "/")
 
     def readblocks(self, block, buf, offset=0):
-        if self.dead:
+        if self.dead or self._stuck():
             return -5
         cell = self.cells[block]
         n = len(buf)
@@ -91,6 +92,11 @@ class Nor:
         self.dead = True
         return {"torn": n * 5 // 9, "torn1": 1, "tornlast": n - 1, "garbage": n // 2}.get(self.mode, 0)
 
+    def _stuck(self):
+        self.reads -= 1
+        self.dead = self.reads < 0
+        return self.dead
+
     def _writable(self, block):
         cell = self.cells[block]
         if not self.own[block]:
@@ -116,7 +122,7 @@ class Sectors(Nor):
         vfs.mount(vfs.VfsFat(self), "/")
 
     def readblocks(self, block, buf):
-        if self.dead:
+        if self.dead or self._stuck():
             return -5
         out = memoryview(buf)
         for i in range(len(buf) // self.size):

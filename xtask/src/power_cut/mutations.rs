@@ -1,6 +1,6 @@
 //! `cargo xtask power-cut --mutations`: a sweep that finds nothing proves something only if it finds faults that are there.
 //!
-//! Each mutation takes one safeguard out of a copy of the agent. Without a cut the agent must still work; with cuts the sweep must see it.
+//! Each mutation takes one safeguard out of a copy of the agent, and the sweep must see it.
 
 use std::fs;
 use std::path::Path;
@@ -8,24 +8,115 @@ use std::path::Path;
 use super::{folder, prepare, run_jobs};
 use crate::venv::Tools;
 
-/// A fault to plant: `from`, which stands exactly once in `file`, becomes `to`.
+/// A fault to plant.
 struct Mutation {
     name: &'static str,
     /// Under agent/.
     file: &'static str,
-    from: &'static str,
-    to: &'static str,
+    /// What stands exactly once in the file, and what it becomes.
+    edits: &'static [(&'static str, &'static str)],
     /// Jobs of powercut.py, of which one must see it.
     jobs: &'static [&'static str],
 }
 
-const MUTATIONS: [Mutation; 1] = [Mutation {
-    name: "no first act in boot.py",
-    file: "boot.py",
-    from: "        os.remove(\".ota/-\")\n",
-    to: "        pass\n",
-    jobs: &["littlefs-32-2M/small update/0"],
-}];
+const MUTATIONS: [Mutation; 12] = [
+    Mutation {
+        name: "boot.py without its first act",
+        file: "boot.py",
+        edits: &[("        os.remove(\".ota/-\")\n", "        pass\n")],
+        jobs: &["littlefs-32-2M/update after a rollback/0"],
+    },
+    Mutation {
+        name: "a staged file is not checked again",
+        file: "goldcrest/update.py",
+        edits: &[("        if digest and guard.sha(n) != digest:\n", "        if digest and not guard.kind(n):\n")],
+        jobs: &["littlefs-32-2M/large body/100", "fat-2M/small update/0"],
+    },
+    Mutation {
+        name: "the state says commit before the files are staged",
+        file: "goldcrest/update.py",
+        edits: &[
+            (
+                "    golden()\n    guard.set_state(\"commit\", etag, floor, guard.state()[1], max(floor, head[\"floor\"], key=int))\n",
+                "    golden()\n",
+            ),
+            (
+                "    report(\"downloading\", etag)\n",
+                "    report(\"downloading\", etag)\n    guard.set_state(\"commit\", etag, floor, guard.state()[1], max(floor, head[\"floor\"], key=int))\n",
+            ),
+        ],
+        jobs: &["littlefs-32-2M/small update/100"],
+    },
+    Mutation {
+        name: "no saved copy",
+        file: "goldcrest/guard.py",
+        edits: &[("                copy(p, o)\n", "                pass\n")],
+        jobs: &["fat-2M/small update/0"],
+    },
+    Mutation {
+        name: "a saved copy is not checked",
+        file: "goldcrest/guard.py",
+        edits: &[("            if sha(o) != old:\n", "            if old and not kind(o):\n")],
+        jobs: &["littlefs-32-2M/rollback of a crash/0", "fat-2M/rollback of a crash/0"],
+    },
+    Mutation {
+        name: "the trial begins before the files are in place",
+        file: "goldcrest/guard.py",
+        edits: &[
+            (
+                "        if not new:\n            prune(p)\n    set_state(\"trial\")\n",
+                "        if not new:\n            prune(p)\n",
+            ),
+            (
+                "    for p, n, o, new, old, _ in entries():\n",
+                "    set_state(\"trial\")\n    for p, n, o, new, old, _ in entries():\n",
+            ),
+        ],
+        jobs: &["littlefs-32-2M/small update/100"],
+    },
+    Mutation {
+        name: "boots are not counted",
+        file: "goldcrest/guard.py",
+        edits: &[("            f.write(\".\")\n", "            pass\n")],
+        jobs: &["littlefs-32-2M/rollback of a crash/20"],
+    },
+    Mutation {
+        name: "a rollback keeps what was added",
+        file: "goldcrest/guard.py",
+        edits: &[(
+            "            if kind(p) == FILE:\n                os.remove(p)\n",
+            "            if False:\n                os.remove(p)\n",
+        )],
+        jobs: &["littlefs-32-2M/rollback of a crash/20"],
+    },
+    Mutation {
+        name: "a rollback removes its copies before the state is ok",
+        file: "goldcrest/guard.py",
+        edits: &[
+            ("str(back))\n    clean()\n", "str(back))\n"),
+            ("    back = int(back) + 1\n", "    back = int(back) + 1\n    clean()\n"),
+        ],
+        jobs: &["littlefs-32-2M/rollback of a crash/0"],
+    },
+    Mutation {
+        name: "FAT: a file is renamed over another",
+        file: "goldcrest/guard.py",
+        edits: &[("    if fat():\n        copy(src, dst)", "    if False:\n        copy(src, dst)")],
+        jobs: &["fat-2M/small update/0", "fat-2M/rollback of a crash/0"],
+    },
+    Mutation {
+        name: "FAT: one state file",
+        file: "goldcrest/guard.py",
+        edits: &[("        write(\"s%d\" % (int(s[7]) & 1), ", "        write(\"s0\", ")],
+        jobs: &["fat-2M/small update/0"],
+    },
+    Mutation {
+        name: "the keyring in force is written over",
+        file: "goldcrest/update.py",
+        edits: &[("    s[5] = \"10\"[int(s[5])]\n", "")],
+        jobs: &["fat-2M/keyring/0"],
+    },
+];
 
 pub(super) fn run(root: &Path, tools: &Tools) -> Result<(), String> {
     let mut missed = Vec::new();
@@ -44,12 +135,18 @@ fn plant(mutation: &Mutation, root: &Path, tools: &Tools) -> Result<Option<Strin
     let source = folder(root, "mutated-source");
     copy(&root.join("agent"), &source).map_err(|e| format!("cannot copy agent/: {e}"))?;
     let path = source.join(mutation.file);
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", mutation.file))?;
-    let found = text.matches(mutation.from).count();
-    if found != 1 {
-        return Err(format!("mutation {:?}: its text stands {found} times in agent/{}", mutation.name, mutation.file));
+    let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", mutation.file))?;
+    for (from, to) in mutation.edits {
+        let found = text.matches(from).count();
+        if found != 1 {
+            return Err(format!(
+                "mutation {:?}: {from:?} stands {found} times in agent/{}",
+                mutation.name, mutation.file
+            ));
+        }
+        text = text.replace(from, to);
     }
-    fs::write(&path, text.replace(mutation.from, mutation.to)).map_err(|e| format!("{}: {e}", mutation.file))?;
+    fs::write(&path, text).map_err(|e| format!("{}: {e}", mutation.file))?;
     let agent = folder(root, "mutated");
     prepare(&source, &agent, tools)?;
     for result in run_jobs(root, tools, &agent, mutation.jobs.iter().map(|job| (*job).to_owned()).collect()) {
@@ -59,7 +156,13 @@ fn plant(mutation: &Mutation, root: &Path, tools: &Tools) -> Result<Option<Strin
                 let first = result.bad.first().map_or("", String::as_str);
                 return Ok(Some(format!("{bad} of {cuts} cuts of {}: {first}", result.job)));
             }
-            Err(why) => return Err(format!("mutation {:?} breaks {} without a cut: {why}", mutation.name, result.job)),
+            Err(why) => {
+                return Ok(Some(format!(
+                    "{}, without a cut: {}",
+                    result.job,
+                    why.rsplit(" | ").next().unwrap_or_default()
+                )));
+            }
         }
     }
     Ok(None)
