@@ -24,12 +24,13 @@ _BYTE_MS = const(4)
 _HEAD = const(4096)  # bytes of a response head
 _BODY = const(1 << 26)  # stands for any length above
 
+_PACKED = guard.R + "lib/goldcrest/update.z"
 checks = {}  # of the app: name -> function that says whether this is good; a trial does not end by itself before all do
 
 _start = time.ticks_ms()
 _due = None  # ticks of the next check-in
 _wait = None  # seconds after which a trial that is healthy ends by itself, when the settings say so
-_told = False  # the facts were reported
+_told = False  # the facts of this start were reported
 _tries = ["", 0]  # a release digest and its failed tries since the start
 _ready = False  # an update waits for the reset
 _ring_seen = 0  # highest keyring version that was fetched, good or bad
@@ -130,9 +131,7 @@ def _check_in(http, cfg):
     if wdt:
         wdt.feed()
     _deliver(http)
-    if not _told:
-        report(http, "boot", facts=facts(cfg, name))
-        _told = True
+    _told = _told or not _update("boot", http, cfg, name)
     if name == "commit":  # boot could not even begin: a flash that takes nothing
         report(http, "failed", digest, "flash")
         return False
@@ -201,8 +200,13 @@ def _take(http, cfg, status, etag):
 
 def _update(step, *args):
     # Runs a step of the module that is needed once: ESP8266 has 36 KB of heap with the app in it. -> None, or reason and detail
+    global __path__
     bad = None
+    here = __path__
     try:
+        if guard.kind(_PACKED):
+            os.mount(_Packed(), "/.z")
+            __path__ = "/.z"
         from goldcrest import update
 
         getattr(update, step)(*args)
@@ -212,11 +216,44 @@ def _update(step, *args):
         bad = "flash" if isinstance(e, OSError) else "memory" if isinstance(e, MemoryError) else "error", repr(e)
         if isinstance(e, (ValueError, LookupError)):
             bad = "format", repr(e)
+    if __path__ != here:
+        __path__ = here
+        os.umount("/.z")
     update = None
     sys.modules.pop("goldcrest.update", None)
     globals().pop("update", None)
     gc.collect()
     return bad
+
+
+class _Packed:
+    # A filesystem of one file: update.mpy, which is kept deflated.
+    def mount(self, *a):
+        pass
+
+    umount = mount
+
+    def stat(self, path):
+        if path != "/update.mpy":
+            raise OSError
+        return (0x8000,) + (0,) * 9
+
+    def open(self, path, mode):
+        f = open(_PACKED, "rb")
+        f.read(2)  # zlib header
+        return inflate(f, 11)
+
+
+def inflate(f, bits):
+    """-> what a raw deflate stream holds."""
+    try:
+        import deflate
+
+        return deflate.DeflateIO(f, deflate.RAW, bits)
+    except ImportError:  # MicroPython < 1.21
+        import uzlib
+
+        return uzlib.DecompIO(f, -bits)
 
 
 def _deliver(http):
@@ -236,18 +273,6 @@ def report(http, *said, facts=None):
     status = http.request("/d/v1/report", "", json.dumps(body).encode())
     if status >= 500 or status in (401, 408, 429):
         raise Refused("network", "report %d" % status)
-
-
-def facts(cfg, name):
-    """What the board is, in the order of docs/protocol.md, "Facts": the server gives it names."""
-    import machine
-
-    gc.collect()
-    me = sys.implementation
-    return (
-        __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(guard.R), guard.fat(),
-        gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
-    )
 
 
 class Http(io.IOBase):

@@ -55,7 +55,9 @@ def boot():
 
 def _try_agent():
     # A release whose agent can't even be imported could never be replaced over the air: do not let it run.
-    __import__("goldcrest.update")
+    bad = __import__("goldcrest")._update("path", "x")
+    if bad:
+        raise ImportError(bad)
     for n in list(sys.modules):  # the memory goes back to the app
         if n[:9] == "goldcrest":
             del sys.modules[n]

@@ -12,7 +12,7 @@ import sys
 import time
 from binascii import a2b_base64, b2a_base64, hexlify
 
-from goldcrest import Refused, guard, report
+from goldcrest import Refused, __version__, guard, inflate, report
 
 D = guard.D
 R = guard.R
@@ -38,6 +38,8 @@ def update(http, cfg, status, etag, patch):
     with open(D + new, "rb") as f:
         plan(check(f, h, head), old, head["keep"])
         digest = h.digest()
+        for name in "boot check _lines path plan _with_gone _paths kept _match keyring successor".split():
+            globals().pop(name)  # done: room for the large numbers of the signature
         signed(f, digest, D + "keyring" + ring)
     if hexlify(digest).decode() != etag:
         raise Refused("hash", "manifest")
@@ -58,6 +60,18 @@ def update(http, cfg, status, etag, patch):
         report(http, "installing", etag)
     except Refused:
         pass  # the server learns it from the trial
+
+
+def boot(http, cfg, name):
+    """Report what the board is, in the order of docs/protocol.md, "Facts": the server gives it names."""
+    import machine
+
+    gc.collect()
+    me = sys.implementation
+    report(http, "boot", facts=(
+        __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(R), guard.fat(),
+        gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
+    ))
 
 
 def check(f, h, head):
@@ -297,7 +311,7 @@ def load(http, status, name, limit, raw, base):
         raise Refused("missing" if status == 404 else "network", "%s: %d" % (base, status))
     if http.left > limit:
         raise Refused("endless", base)
-    source = http if raw else inflate(http, status)
+    source = http if raw else unpacked(http, status)
     parts = patched(source, base) if status == 226 else plain(source)
     done = 0
     with open(name, "ab" if status == 206 else "wb") as f:
@@ -362,7 +376,7 @@ def _varint(s):
             return n
 
 
-def inflate(http, status):
+def unpacked(http, status):
     # The zlib header is checked here: a window of up to 4 KiB is what a board has the memory for. A delta has none, and 1 KiB.
     bits = 10
     if status != 226:
@@ -372,14 +386,7 @@ def inflate(http, status):
         bits = (head[0] >> 4) + 8
         if head[0] & 15 != 8 or bits > 12:
             raise Refused("format", "object")
-    try:
-        import deflate
-
-        return deflate.DeflateIO(http, deflate.RAW, bits)
-    except ImportError:  # MicroPython < 1.21
-        import uzlib
-
-        return uzlib.DecompIO(http, -bits)
+    return inflate(http, bits)
 
 
 def golden():

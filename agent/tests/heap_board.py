@@ -42,7 +42,7 @@ def main(step, image, *more):
     if step == "make":
         work, port = more
         for name in os.listdir(work):
-            if name[-4:] == ".mpy" and name != "heap_board.mpy":
+            if name[-4:] == ".mpy" and name != "heap_board.mpy" or name == "update.z":
                 with open(work + "/" + name, "rb") as f:
                     files["/lib/goldcrest/" + name] = f.read()
         with open(work + "/keyring", "rb") as f:

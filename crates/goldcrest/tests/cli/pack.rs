@@ -95,6 +95,29 @@ fn without_a_compiler_pack_says_so_and_packs_small_source() {
 }
 
 #[test]
+fn the_agent_travels_with_a_release_when_the_project_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("project/goldcrest.toml", "[app]\nname = \"kitchen\"\nversion = \"1.0.0\"\n[pack]\nagent = true\n");
+    sandbox.ok(&["pack", "--created", "1700000000", "-o", "out.tar"]);
+    let bytes = sandbox.read("project/out.tar");
+    let manifest = SignedManifest::parse(archive::read(&bytes).unwrap().manifest).unwrap().manifest;
+    let paths: Vec<_> = manifest.files.iter().map(|f| f.path.as_str()).collect();
+    expect![[r#"["lib/goldcrest/__init__.mpy", "lib/goldcrest/guard.mpy", "lib/goldcrest/update.z", "main.py"]"#]]
+        .assert_eq(&format!("{paths:?}"));
+    // What a board may have had as source must not stay beside it.
+    let gone: Vec<_> = manifest.deletions.iter().map(|path| path.as_str()).collect();
+    assert!(gone.contains(&"lib/goldcrest/guard.py") && gone.contains(&"lib/goldcrest/update.mpy"), "{gone:?}");
+
+    sandbox.write("project/lib/goldcrest/guard.py", "x = 1\n");
+    let failed = sandbox.run(&["pack", "--list"]);
+    expect![[r"
+        error: lib/goldcrest/guard.py is of an agent, and [pack] agent adds the one of this program
+        hint: exclude lib/goldcrest/** in goldcrest.toml
+    "]]
+    .assert_eq(&failed.stderr);
+}
+
+#[test]
 fn a_link_inside_the_root_is_followed() {
     let sandbox = Sandbox::new();
     sandbox.write("project/real/a.txt", "a");

@@ -219,10 +219,13 @@ fn native_code_on_a_micropython_that_cannot_load_it() {
         "[app]\nname = \"kitchen\"\nversion = \"1\"\n[target]\nmicropython = \">=1.20\"\n",
     );
     sandbox.write_bytes("project/a.mpy", &[b'M', 6, 3 | 10 << 2, 31]);
-    sandbox.run(&["pack", "--check"]).refused(6, &expect![[r#"
+    sandbox.run(&["pack", "--check"]).refused(
+        6,
+        &expect![[r#"
         error: a.mpy holds native code for 6.3.10, which needs MicroPython 1.23; [target] micropython goes down to 1.20
         hint: raise [target] micropython, or pack the source
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -243,8 +246,8 @@ fn settings_that_are_wrong() {
         "[app]\nname = \"kitchen\"\n\n[pack]\nexlude = [\"a\"]\n",
         2,
         &expect![[r#"
-        error: $DIR/project/goldcrest.toml:5: unknown field `exlude`, expected one of `root`, `include`, `exclude`, `python`, `raw`, `window`, `allow_secrets`
-    "#]],
+            error: $DIR/project/goldcrest.toml:5: unknown field `exlude`, expected one of `root`, `include`, `exclude`, `agent`, `python`, `raw`, `window`, `allow_secrets`
+        "#]],
     );
     with_settings(
         "[app]\nname = \"Kitchen Sensor\"\n",

@@ -1,0 +1,50 @@
+//! The agent as a part of a release: `[pack] agent = true` replaces the one that a board runs, like any other file.
+
+use goldcrest_core::Digest;
+use goldcrest_core::mpy::MpyHeader;
+use goldcrest_core::object;
+use goldcrest_core::path::DevicePath;
+
+use super::abi::Abis;
+use super::{Content, PackedFile, refused};
+use crate::Result;
+use crate::board_files;
+use crate::failure::Failure;
+use crate::mpy_cross::MpyCross;
+
+/// Where a board has the agent's package.
+const FOLDER: &str = "lib/goldcrest/";
+/// What a module may have been installed as before.
+const FORMS: [&str; 3] = ["mpy", "py", "z"];
+
+/// Adds the agent that this program carries.
+pub(super) fn add(content: &mut Content, abis: &mut Abis, compiler: Option<&MpyCross>, window_bits: u8) -> Result<()> {
+    if let Some(own) = content.files.iter().find(|f| f.path.as_str().starts_with(FOLDER)) {
+        let why = format!("{} is of an agent, and [pack] agent adds the one of this program", own.source);
+        return Err(Failure::refused("duplicate", why).hint("exclude lib/goldcrest/** in goldcrest.toml"));
+    }
+    for (path, bytes) in board_files::agent_files(compiler)? {
+        if !path.starts_with(FOLDER) {
+            continue; // boot.py and the golden copy are no part of a release
+        }
+        if path.ends_with(".mpy") {
+            abis.add(&path, MpyHeader::parse(&bytes).map_err(|e| refused(&path, &e))?)?;
+        }
+        let path: DevicePath = path.parse().map_err(|e| refused(&path, &e))?;
+        let digest = Digest::of(&bytes);
+        let wire = object::to_wire(&bytes, window_bits);
+        let (size, wire_size) = (bytes.len() as u64, wire.len() as u64);
+        content.objects.insert(digest, wire);
+        let source = format!("the agent of goldcrest {}", env!("CARGO_PKG_VERSION"));
+        content.files.push(PackedFile { path, source, form: "agent", digest, size, wire_size });
+    }
+    Ok(())
+}
+
+/// The other forms of the agent's modules: a module that was source must not stay beside the one that is bytecode, or it would be the one that runs.
+pub(super) fn deletions(content: &Content) -> Vec<DevicePath> {
+    let is_packed = |path: &str| content.files.iter().any(|f| f.path.as_str() == path);
+    let modules = content.files.iter().filter(|f| f.form == "agent").filter_map(|f| f.path.as_str().rsplit_once('.'));
+    let others = modules.flat_map(|(stem, _)| FORMS.map(|form| format!("{stem}.{form}")));
+    others.filter(|path| !is_packed(path)).filter_map(|path| path.parse().ok()).collect()
+}
