@@ -131,7 +131,11 @@ def _check_in(http, cfg):
     if wdt:
         wdt.feed()
     _deliver(http)
-    _told = _told or not _update("boot", http, cfg, name)
+    if not _told:
+        bad = _update("boot", http, cfg, name)
+        if bad and bad[0] == "network":
+            raise Refused(*bad)
+        _told = True
     if name == "commit":  # boot could not even begin: a flash that takes nothing
         report(http, "failed", digest, "flash")
         return False

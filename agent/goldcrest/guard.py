@@ -109,7 +109,7 @@ def apply():
 
 
 def rollback():
-    """Back to the saved copies. The reason is in `trace`, so that it survives a cut."""
+    """Back to the saved copies. The reason is in `trace`, so that it survives a cut. -> True: run the agent only."""
     set_state("back")
     _, new, floor, was, _, ring, back, _ = state()
     for p, _, _, _, old, _ in entries():  # first what was added: a file may be where a folder was
@@ -124,6 +124,7 @@ def rollback():
     back = int(back) + 1
     set_state("ok" if back < _SAFE else "safe", was, floor, "-", floor, ring, str(back))
     clean()
+    return back >= _SAFE
 
 
 def failed(digest, why, trace, stage):
