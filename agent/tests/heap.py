@@ -22,6 +22,7 @@ MICROPYTHON = os.environ.get("MICROPYTHON", "micropython")
 MPY_CROSS = os.environ.get("MPY_CROSS", "mpy-cross")
 STEP = 512
 RUN = 8
+LIMIT = 512 * 1024
 
 
 def compiled(work):
@@ -96,12 +97,14 @@ def smallest(work, image):
         shutil.copy(image, image + ".run")
         return "staged" in run(work, heap, "update", image + ".run")
 
-    low, high = 0, 512 * 1024
+    low, high = 0, LIMIT
+    if not works(high):
+        raise SystemExit("the update does not even work with %d bytes of heap:\n%s" % (high, run(work, high, "update", image + ".run")))
     while high - low > STEP:
         heap = (low + high) // 2 // STEP * STEP
         low, high = (low, heap) if works(heap) else (heap, high)
     above = high + STEP
-    while above < high + RUN * STEP:
+    while above < min(high + RUN * STEP, LIMIT):
         if not works(above):
             high = above + STEP
         above += STEP

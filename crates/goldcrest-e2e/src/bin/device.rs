@@ -77,5 +77,6 @@ async fn measure(case: &Case, who: (&'static str, &'static str), contestant: &Co
     eprintln!("measuring {}: {}", who.1, case.title);
     let cost = contestant.cost().await?;
     let heap = contestant.smallest_heap().await?;
+    eprintln!("  {} bytes of heap; with a step less: {}", heap.bytes, heap.below);
     Ok(Entry { case: (case.key, case.title), who, cost, heap })
 }

@@ -1,5 +1,6 @@
 //! One update on one virtual board, from power-on until the new release is at work, and the smallest heap for it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -73,12 +74,14 @@ pub struct Cost {
 }
 
 /// The smallest heap of an update.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SmallestHeap {
     /// `-X heapsize`, without what the emulator's own objects take of it.
     pub bytes: u64,
     /// `-X heapsize` as it is.
     pub with_emulator: u64,
+    /// What the board said one step below.
+    pub below: String,
 }
 
 impl Contestant<'_> {
@@ -104,17 +107,19 @@ impl Contestant<'_> {
     /// When a board can't be run at all.
     pub async fn smallest_heap(&self) -> Result<SmallestHeap> {
         let mut search = Search::new(HEAP_LOW, AMPLE_HEAP, HEAP_STEP, HEAP_RUN);
-        let mut free = std::collections::BTreeMap::new();
+        let (mut free, mut reasons) = (BTreeMap::new(), BTreeMap::new());
         while let Some(heap) = search.next() {
             let outcome = self.run(heap).await?;
-            if let Outcome::Updated(cost) = &outcome {
-                free.insert(heap, cost.heap_free);
-            }
             search.tell(matches!(outcome, Outcome::Updated(_)));
+            match outcome {
+                Outcome::Updated(cost) => drop(free.insert(heap, cost.heap_free)),
+                Outcome::Failed(why) => drop(reasons.insert(heap, why)),
+            }
         }
         let heap = search.answer().context("the update does not even work with an ample heap")?;
         let emulator = self.bare_free(heap)?.saturating_sub(free[&heap]);
-        Ok(SmallestHeap { bytes: heap - emulator, with_emulator: heap })
+        let below = reasons.remove(&(heap - HEAP_STEP)).unwrap_or_default();
+        Ok(SmallestHeap { bytes: heap - emulator, with_emulator: heap, below })
     }
 
     /// One update. An error is one of the bench; what goes wrong on the board is an outcome.

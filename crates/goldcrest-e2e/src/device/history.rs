@@ -37,8 +37,10 @@ pub struct Update {
     pub all_deflated: u64,
     /// Every file that differs, deflated by itself.
     pub changed_deflated: u64,
-    /// Ours: the answer that offers the release, and the objects, with their heads.
-    pub content_down: u64,
+    /// Ours: the answer that offers the release (its manifest, with the signature), with its head.
+    pub offer_down: u64,
+    /// Ours: the answers that carry files, with their heads.
+    pub objects_down: u64,
     /// Ours: everything to the board from power-on until it has confirmed, with two boots and all reports.
     pub down: u64,
     /// Ours: everything from the board.
@@ -130,12 +132,16 @@ fn alternatives(bench: &Bench, previous: &Tree, tree: &Tree) -> Result<(u64, u64
 fn traffic(connections: &[(Vec<u8>, Vec<u8>)]) -> Update {
     let mut update = Update::default();
     for exchange in connections.iter().flat_map(|(up, down)| exchange::read(up, down)) {
-        let is_content = exchange.path.starts_with("/d/v1/checkin") || exchange.path.starts_with("/d/v1/objects/");
-        if is_content && matches!(exchange.status, 200 | 206 | 226) {
-            update.content_down += exchange.down;
-            update.deltas += u64::from(exchange.status == 226);
-            update.whole += u64::from(exchange.status != 226);
+        if !matches!(exchange.status, 200 | 206 | 226) {
+            continue;
         }
+        if exchange.path.starts_with("/d/v1/checkin") {
+            update.offer_down += exchange.down;
+        } else {
+            update.objects_down += exchange.down;
+        }
+        update.deltas += u64::from(exchange.status == 226);
+        update.whole += u64::from(exchange.status != 226);
     }
     update
 }
@@ -165,7 +171,7 @@ mod tests {
             (up.to_vec(), down.to_vec()),
             (b"GET /d/v1/checkin?x HTTP/1.1\r\n\r\n".to_vec(), b"HTTP/1.1 304 X\r\n\r\n".to_vec()),
         ];
-        let expected = Update { content_down: 44 + 40, deltas: 1, whole: 1, ..Update::default() };
+        let expected = Update { offer_down: 44, objects_down: 40, deltas: 1, whole: 1, ..Update::default() };
         assert_eq!(traffic(&recorded), expected);
     }
 
