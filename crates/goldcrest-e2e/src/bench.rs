@@ -18,7 +18,8 @@ pub struct Bench {
     server: Option<Child>,
     address: String,
     token: String,
-    keyring: Vec<u8>,
+    /// What its boards trust at first.
+    pub keyring: Vec<u8>,
 }
 
 impl Bench {
