@@ -16,6 +16,7 @@ const PAGES: [(&str, &[&str]); 2] = [
         "docs/release-format.md",
         &[
             "crates/goldcrest-core/src/archive.rs",
+            "crates/goldcrest-core/src/delta.rs",
             "crates/goldcrest-core/src/keyring.rs",
             "crates/goldcrest-core/src/line.rs",
             "crates/goldcrest-core/src/manifest.rs",

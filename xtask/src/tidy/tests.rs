@@ -23,6 +23,7 @@ impl Tree {
         }
         let core = [
             "archive",
+            "delta",
             "deployment",
             "keyring",
             "line",
