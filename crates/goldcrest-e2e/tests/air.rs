@@ -9,11 +9,8 @@ use goldcrest_e2e::wire::Wire;
 
 /// A module of some length; `version` changes one line of it.
 fn module(version: &str) -> Vec<u8> {
-    let mut text = format!("VERSION = '{version}'\n");
-    for n in 0..300 {
-        text += &format!("def f{n}(x):\n    return x * {n} + {}\n", n * n % 97);
-    }
-    text.into_bytes()
+    let lines = (0..300).map(|n| format!("def f{n}(x):\n    return x * {n} + {}\n", n * n % 97));
+    [format!("VERSION = '{version}'\n")].into_iter().chain(lines).collect::<Vec<_>>().concat().into_bytes()
 }
 
 fn recorded(wire: &Wire) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! The agent as a part of a release: `[pack] agent = true` replaces the one that a board runs, like any other file.
 
+use std::path::Path;
+
 use goldcrest_core::Digest;
 use goldcrest_core::mpy::MpyHeader;
 use goldcrest_core::object;
@@ -27,7 +29,7 @@ pub(super) fn add(content: &mut Content, abis: &mut Abis, compiler: Option<&MpyC
         if !path.starts_with(FOLDER) {
             continue; // boot.py and the golden copy are no part of a release
         }
-        if path.ends_with(".mpy") {
+        if Path::new(&path).extension().is_some_and(|e| e == "mpy") {
             abis.add(&path, MpyHeader::parse(&bytes).map_err(|e| refused(&path, &e))?)?;
         }
         let path: DevicePath = path.parse().map_err(|e| refused(&path, &e))?;

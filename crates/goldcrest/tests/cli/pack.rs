@@ -5,6 +5,7 @@ use std::fs;
 use expect_test::expect;
 use goldcrest_core::SignedManifest;
 use goldcrest_core::archive;
+use goldcrest_core::path::DevicePath;
 
 use crate::sandbox::{Sandbox, git};
 
@@ -105,7 +106,7 @@ fn the_agent_travels_with_a_release_when_the_project_says_so() {
     expect![[r#"["lib/goldcrest/__init__.mpy", "lib/goldcrest/guard.mpy", "lib/goldcrest/update.z", "main.py"]"#]]
         .assert_eq(&format!("{paths:?}"));
     // What a board may have had as source must not stay beside it.
-    let gone: Vec<_> = manifest.deletions.iter().map(|path| path.as_str()).collect();
+    let gone: Vec<_> = manifest.deletions.iter().map(DevicePath::as_str).collect();
     assert!(gone.contains(&"lib/goldcrest/guard.py") && gone.contains(&"lib/goldcrest/update.mpy"), "{gone:?}");
 
     sandbox.write("project/lib/goldcrest/guard.py", "x = 1\n");
