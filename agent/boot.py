@@ -5,6 +5,7 @@ Nothing here may raise: since MicroPython 1.22 an exception in boot.py keeps mai
 Paths are relative because the working directory is the filesystem's root here, on every port ("/" or "/flash").
 """
 
+import gc
 import os
 import sys
 
@@ -58,7 +59,16 @@ def _user():
         return
 
 
-_safe = not _settled() and _guard()
+_safe = False
+if not _settled():
+    # What stays is packed: otherwise an update of many files needs a third more heap than the download did.
+    _threshold = getattr(gc, "threshold", lambda *n: 0)
+    _before = _threshold()
+    _threshold(2048)
+    _safe = _guard()
+    _threshold(_before)
+    gc.collect()
+    del _threshold, _before
 _user()
 if _safe:  # too many rollbacks: no main.py until a release arrives
     import goldcrest
