@@ -47,11 +47,11 @@ def _noise(n):
 
 _MINE = {"main.py": _CHECK, "config.json": b'{"ssid": "mine"}'}
 _FOREIGN = {"old/leftover.py": _text("foreign", 400), "old/deep/more.py": _text("foreign too", 90)}
-_APP = {"app/net.py": _text("net one", 4500), "app/gone.py": _text("gone", 700), "app/deep/er/gone.py": _text("gone too", 90)}
+_APP = {"app/net.py": _text("net one", 4500), "app/gone.py": _text("gone", 700), "app/deep/gone.py": _text("gone too", 90)}
 _APP.update({"thing": b"a file", "lib/util.py": _text("util", 2500), "web": _text("a file", 300)})
 _SMALL = dict(_APP, **{"app/net.py": _text("net two", 3900)})
 _FEWER = {p: _APP[p] for p in _APP if "gone" not in p}
-_MOVED = {"app/net.py": _text("net two!", 4600), "app/new/one.py": _text("new", 900), "thing/in/side.txt": b"a folder", "lib/util.py": _APP["lib/util.py"]}
+_MOVED = {"app/net.py": _text("net two!", 4600), "app/one.py": _text("new", 900), "thing/in.txt": b"a folder", "lib/util.py": _APP["lib/util.py"]}
 _MOVED["web/index.html"] = _text("a folder", 200)
 _MORE = dict(_APP, **{"zone/last.py": _text("more", 300)})
 _A = Release(1, _APP)

@@ -31,19 +31,26 @@ class Job:
 
 JOBS = (
     Job("littlefs-32-2M", lambda: Nor(512, 32), MODES, 20, 0),
-    Job("littlefs-256-256K", lambda: Nor(64, 256), MODES, 12, 400),
-    Job("littlefs-256-2M", lambda: Nor(512, 256), MODES, 0, 200),
-    Job("littlefs-32-256K", lambda: Nor(64, 32), MODES, 0, 200),
-    Job("fat-2M", lambda: Sectors(4096), ("clean",), 12, 0),
-    Job("fat-256K", lambda: Sectors(512), ("clean",), 0, 200),
-    Job("fat_raw_nor-2M", lambda: RawNor(512), ("clean", "torn"), 6, 200),
+    Job("littlefs-256-256K", lambda: Nor(64, 256), MODES, 10, 60),
+    Job("littlefs-256-2M", lambda: Nor(512, 256), MODES, 0, 40),
+    Job("littlefs-32-256K", lambda: Nor(64, 32), MODES, 0, 40),
+    Job("fat-2M", lambda: Sectors(4096), ("clean",), 10, 0),
+    Job("fat-256K", lambda: Sectors(512), ("clean",), 0, 40),
+    Job("fat_raw_nor-2M", lambda: RawNor(512), ("clean", "torn"), 4, 40),
 )
 
 
 def sweep(life, boots, modes, limit, judge):
-    """Make up to `limit` cuts (0: all) in each mode at the operations of these boots. -> how many; `judge(label, cut)` does one."""
-    points = [(i, k, mode) for i in range(len(boots)) for k in range(1, boots[i][1] + 1) for mode in modes]
-    n = min(limit, len(points)) if limit else len(points)
+    """Make up to `limit` cuts, spread over the operations of these boots; 0: at each, clean and in one of the other modes in turn.
+
+    `judge(label, cut)` does one. -> how many.
+    """
+    turns = modes[1:] or modes
+    points = []
+    for i in range(len(boots)):
+        for k in range(1, boots[i][1] + 1):
+            points += [(i, k, mode) for mode in (modes if limit else {modes[0], turns[k % len(turns)]})]
+    n = min(limit or len(points), len(points))
     for at in range(n):
         i, k, mode = points[at * len(points) // n]
         judge("boot %d, operation %d, %s" % (i + 1, k, mode), lambda: (life.restore(boots[i][0]), life.cut(k, mode, at)))
@@ -138,6 +145,9 @@ def run(folder, words):
     agent = load(folder + "/agent")
     with open(folder + "/boot.py", "rb") as f:
         agent["boot.py"] = f.read()
+    for form in (".mpy", ".py"):  # provisioning places the first golden copy
+        if "lib/goldcrest/guard" + form in agent:
+            agent[".ota/golden/goldcrest/guard" + form] = agent["lib/goldcrest/guard" + form]
     successor = load(folder + "/successor")
     life = Life(case, job.make(), agent, successor)
     boots = life.first()

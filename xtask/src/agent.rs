@@ -9,12 +9,13 @@ use crate::venv::Tools;
 
 /// Bytes of the agent's modules together, as boards get them: the limit of docs/benchmarks.md.
 const SIZE_LIMIT: u64 = 12 * 1024;
-/// What an update needs once is kept deflated, with a window of 2^11 bytes (crates/goldcrest/src/board_files.rs).
-const PACKED: &str = "update";
-const PACK: &str = "import sys, zlib; z = zlib.compressobj(9, zlib.DEFLATED, 11); f = open(sys.argv[1], 'rb').read(); \
+/// What an update needs once is kept deflated, with a window of 2^11 bytes (`crates/goldcrest/src/board_files.rs`).
+pub(crate) const PACKED: &str = "update";
+/// Deflates the file that it is given.
+pub(crate) const PACK: &str = "import sys, zlib; z = zlib.compressobj(9, zlib.DEFLATED, 11); f = open(sys.argv[1], 'rb').read(); \
     open(sys.argv[1], 'wb').write(z.compress(f) + z.flush())";
-/// All tests run in one process, with simulated flashes of several hundred KB: more than a board's heap.
-const TEST_HEAP: &str = "heapsize=64M";
+/// All tests run in one process, with simulated flashes of several hundred KB: more than a board's heap. The larger, the slower is each collection.
+const TEST_HEAP: &str = "heapsize=16M";
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let tools = Tools::install(root)?;

