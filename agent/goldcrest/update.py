@@ -82,7 +82,7 @@ def check(f, h, head):
     last = ""
     signed = _lines(f, h)
     while "files" not in head:
-        key, value = next(signed, "").split(" ", 1)
+        key, value = _next(signed).split(" ", 1)
         if key == "keep":
             head[key].append(value)
         elif key in head:
@@ -115,6 +115,12 @@ def check(f, h, head):
     if left:
         raise ValueError
     yield "", "", ""  # the end of the files, also when there are no deletions
+
+
+def _next(items):
+    for item in items:  # next() takes no default before MicroPython 1.25
+        return item
+    return ""
 
 
 def _lines(f, h):
@@ -252,13 +258,13 @@ def plan(files, old, keep):
 def _with_gone(files, old):
     # Adds deletions of the files of the manifest before: both are sorted, and with the first deletion every file is known.
     before = _paths(old)
-    at = next(before, "")
+    at = _next(before)
     for file in files:
         while at and (at < file[0] or not file[1]):
             yield at, "", 0
-            at = next(before, "")
+            at = _next(before)
         if at == file[0]:
-            at = next(before, "")
+            at = _next(before)
         yield file
 
 
@@ -317,7 +323,7 @@ def load(http, status, name, limit, raw, base):
     with open(name, "ab" if status == 206 else "wb") as f:
         while True:
             try:
-                b = next(parts, b"")
+                b = _next(parts)
             except (OSError, EOFError, ValueError, IndexError):  # those of the network are Refused
                 if http.left > 4:
                     raise Refused("hash", base)

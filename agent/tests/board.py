@@ -1,4 +1,6 @@
-"""A board for the tests: a root filesystem (a flash in RAM on MicroPython, a folder on CPython), `machine`, and a server behind `socket`.
+"""A board for the tests: a root filesystem, `machine`, and a server behind `socket`.
+
+The root is a littlefs on a flash in RAM; on CPython, and on a MicroPython without littlefs (WASM), a folder of which the guard is told.
 
 The agent under test is the one in agent/, copied to the board as provisioning does and imported from there.
 """
@@ -22,11 +24,14 @@ MOUNT = '"/flash/" if "/flash" in sys.path else "/"'  # how guard.py finds the r
 if MICROPYTHON:
     import vfs
 
-    from flash import Nor
+    LITTLEFS = hasattr(vfs, "VfsLfs2")
+    if LITTLEFS:
+        from flash import Nor
 else:
     import importlib
-    import shutil
     import tempfile
+
+    LITTLEFS = False
 
 root_a = signing.Key(KEYS + "root-a.pem")
 root_b = signing.Key(KEYS + "root-b.pem")
@@ -245,13 +250,13 @@ class Board:
         close()
         self.server = Server()
         self.flash = None
-        if MICROPYTHON:
+        if LITTLEFS:
             self.flash = flash or Nor()
             self.flash.format()
             self.mount()
             ROOT = "/"
         else:
-            ROOT = tempfile.mkdtemp() + "/"
+            ROOT = _folder() + "/"
             os.chdir(ROOT)
         _open_board = self
         self.install_fakes()
@@ -265,8 +270,8 @@ class Board:
             self.put(p, data)
 
     def host(self, path, data):
-        # On CPython the board's root is a folder.
-        if MICROPYTHON or not path.endswith("guard.py"):
+        # Where the board's root is a folder.
+        if LITTLEFS or not path.endswith("guard.py"):
             return data
         assert MOUNT.encode() in data
         return data.replace(MOUNT.encode(), repr(ROOT).encode())
@@ -383,6 +388,24 @@ class Board:
             return "reset"
 
 
+def _folder():
+    # -> path of a new folder
+    if not MICROPYTHON:
+        return tempfile.mkdtemp()
+    os.mkdir("/board")
+    return "/board"
+
+
+def _remove(folder):
+    for name in os.listdir(folder):
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            _remove(path)
+        else:
+            os.remove(path)
+    os.rmdir(folder)
+
+
 def console(e):
     """What the firmware prints when main.py raises, as the tap of a trial hears it. -> whether it reset the board."""
     trial = sys.modules["_goldcrest"]
@@ -421,10 +444,10 @@ def close():
         return
     for name in ("machine", "socket", "gc") if MICROPYTHON else ("machine", "socket"):
         sys.modules.pop(name, None)
-    if MICROPYTHON:
+    if LITTLEFS:
         vfs.umount("/")
         vfs.mount(vfs.VfsPosix(), "/")
     os.chdir(_host_cwd)
-    if not MICROPYTHON:
-        shutil.rmtree(ROOT)
+    if not LITTLEFS:
+        _remove(ROOT[:-1])
     _open_board = None

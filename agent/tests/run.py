@@ -14,29 +14,39 @@ import shims  # noqa: E402,F401  first: it gives CPython what the agent needs of
 import board  # noqa: E402  opens what it needs of the host before a test mounts a board's flash on /
 
 
+def tests(words):
+    """-> [(label, function)] in the order in which they run."""
+    found = []
+    for name in sorted(n[:-3] for n in os.listdir(HERE) if n.startswith("test_") and n.endswith(".py")):
+        module = __import__(name)
+        for f in sorted(n for n in dir(module) if n.startswith("test_")):
+            label = name + "." + f
+            if not words or any(w in label for w in words):
+                found.append((label, getattr(module, f)))
+    return found
+
+
+def passes(label, test):
+    """Run one test. -> whether it passed."""
+    try:
+        test()
+        return True
+    except BaseException as e:
+        print("FAILED", label)
+        sys.print_exception(e)
+        return False
+    finally:
+        board.close()
+
+
 def main():
-    words = sys.argv[1:]
-    names = sorted(n[:-3] for n in os.listdir(HERE) if n.startswith("test_") and n.endswith(".py"))
-    modules = [__import__(n) for n in names]
-    good, bad = 0, []
-    for m in modules:
-        for name in sorted(n for n in dir(m) if n.startswith("test_")):
-            label = m.__name__ + "." + name
-            if words and not any(w in label for w in words):
-                continue
-            try:
-                getattr(m, name)()
-                good += 1
-            except BaseException as e:
-                bad.append(label)
-                print("FAILED", label)
-                sys.print_exception(e)
-            finally:
-                board.close()
+    found = tests(sys.argv[1:])
+    bad = [label for label, test in found if not passes(label, test)]
     for label in bad:
         print("failed:", label)
-    print("%d passed, %d failed" % (good, len(bad)))
+    print("%d passed, %d failed" % (len(found) - len(bad), len(bad)))
     sys.exit(1 if bad else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

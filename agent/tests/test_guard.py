@@ -118,5 +118,5 @@ def test_flash_folder():
     board = Board()
     sys.path.append("/flash/lib")
     sys.path.append("/flash")
-    if b.MICROPYTHON:
+    if b.LITTLEFS:
         assert board.agent("guard").D == "/flash/.ota/"

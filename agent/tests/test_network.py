@@ -110,8 +110,8 @@ def test_release_larger_than_the_flash():
     assert board.snapshot() == before and board.work_files() == []
 
 
-if not b.MICROPYTHON:
-    del test_release_larger_than_the_flash  # a folder of the host has no end
+if not b.LITTLEFS:
+    del test_release_larger_than_the_flash  # a folder has no end
 
 
 def test_duplicate_path():
@@ -262,7 +262,7 @@ def test_a_lost_failure_does_not_keep_the_board_from_checking_in():
     assert board.server.requests[-1][1].startswith("/d/v1/checkin")
 
 
-if b.MICROPYTHON:
+if b.LITTLEFS:
 
     def test_flash_that_fills_up_while_staging():
         board = Board(files={"main.py": b"old\n"})
