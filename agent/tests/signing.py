@@ -7,23 +7,29 @@ _INFO = b"0\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\
 
 
 class Key:
-    """An RSA private key from a PKCS#8 PEM file: `n`, `d` numbers, `modulus` bytes, `id` text."""
+    """An RSA private key from a PKCS#8 PEM file: `n` number, `modulus` bytes, `id` text."""
 
     def __init__(self, path):
         with open(path) as f:
             text = "".join(line for line in f.read().split("\n") if line[:1] != "-")
         outer = _der(_der(a2b_base64(text.encode()))[0][1])  # version, algorithm, octet string
-        numbers = _der(_der(outer[2][1])[0][1])  # version, n, e, d, ...
+        numbers = _der(_der(outer[2][1])[0][1])  # version, n, e, d, and what makes signing four times as fast
         self.n = int.from_bytes(numbers[1][1], "big")
-        self.d = int.from_bytes(numbers[3][1], "big")
+        self.fast = [int.from_bytes(number, "big") for _, number in numbers[4:]]
         self.size = (len(numbers[1][1]) - 1) & ~7
         self.modulus = self.n.to_bytes(self.size, "big")
         self.id = hexlify(hashlib.sha256(self.modulus).digest()).decode()[:16]
+        self.made = {}  # digest -> signature: tests sign the same things again and again
 
     def sign(self, digest):
         """-> signature bytes over a SHA-256 digest."""
-        m = b"\0\1" + b"\xff" * (self.size - 54) + b"\0" + _INFO + digest
-        return pow(int.from_bytes(m, "big"), self.d, self.n).to_bytes(self.size, "big")
+        if digest not in self.made:
+            m = int.from_bytes(b"\0\1" + b"\xff" * (self.size - 54) + b"\0" + _INFO + digest, "big")
+            p, q, dp, dq, inverse = self.fast
+            s = pow(m % q, dq, q)
+            s += (pow(m % p, dp, p) - s) * inverse % p * q
+            self.made[digest] = s.to_bytes(self.size, "big")
+        return self.made[digest]
 
     def line(self, body):
         return b"sig %s %s" % (self.id.encode(), b2a_base64(self.sign(hashlib.sha256(body).digest())))
