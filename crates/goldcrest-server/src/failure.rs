@@ -214,6 +214,17 @@ pub(crate) fn not_modified() -> Response {
     StatusCode::NOT_MODIFIED.into_response()
 }
 
+/// 101: from here on it is WebSocket, with this proof and sub-protocol.
+pub(crate) fn switching_protocols(accept: &str, protocol: &str) -> Response {
+    let headers = [
+        (header::CONNECTION, "Upgrade"),
+        (header::UPGRADE, "websocket"),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+        (header::SEC_WEBSOCKET_PROTOCOL, protocol),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
 /// 206: a part, with its `Content-Range`.
 pub(crate) fn partial_content(range: &str, body: Body) -> Response {
     (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], body).into_response()

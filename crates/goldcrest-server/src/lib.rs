@@ -19,6 +19,7 @@ mod heartbeat;
 mod jobs;
 mod listener;
 mod manage;
+mod mqtt;
 mod native;
 mod request;
 mod request_log;
@@ -42,6 +43,8 @@ use crate::clock::Clock;
 use crate::data_folder::DataLock;
 use crate::heartbeat::Heartbeats;
 use crate::jobs::deltas::Deltas;
+pub use crate::mqtt::{AnonymousSettings, MqttSettings, TlsSettings};
+use crate::mqtt::{Broker, Listeners};
 use crate::store::Store;
 
 /// Seconds between two check-ins of a board, unless the settings say otherwise.
@@ -62,12 +65,15 @@ pub struct Settings {
     pub max_database_bytes: Option<u64>,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Where MQTT is spoken.
+    pub mqtt: MqttSettings,
 }
 
 impl Settings {
     /// A server with defaults over this folder at this address.
     pub fn new(data: PathBuf, listen: SocketAddr) -> Self {
-        Self { data, listen, poll_s: DEFAULT_POLL_S, max_database_bytes: None, clock: Clock::system() }
+        let (poll_s, mqtt) = (DEFAULT_POLL_S, MqttSettings::default());
+        Self { data, listen, poll_s, max_database_bytes: None, clock: Clock::system(), mqtt }
     }
 }
 
@@ -77,6 +83,7 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     local_addr: SocketAddr,
+    mqtt: Listeners,
     new_admin_token: Option<String>,
     /// Held until the server is gone.
     _lock: DataLock,
@@ -96,6 +103,8 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let local_addr = listener.local_addr().context("cannot read the address")?;
+        let mqtt = Listeners::bind(&settings.mqtt).await?;
+        let broker = Broker::new(&settings.mqtt, &store, settings.clock.now_ms()).await?;
         let app = Arc::new(App {
             store,
             blobs,
@@ -104,13 +113,29 @@ impl Server {
             deltas: Deltas::default(),
             poll_s: settings.poll_s,
             uploads: Semaphore::new(CONCURRENT_UPLOADS),
+            mqtt: broker,
         });
-        Ok(Self { app, listener, local_addr, new_admin_token, _lock: lock })
+        Ok(Self { app, listener, local_addr, mqtt, new_admin_token, _lock: lock })
     }
 
     /// The address that was bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of MQTT over plain TCP, if there is one.
+    pub fn mqtt_addr(&self) -> Option<SocketAddr> {
+        self.mqtt.plain_addr()
+    }
+
+    /// The address of MQTT over TLS, if there is one.
+    pub fn mqtt_tls_addr(&self) -> Option<SocketAddr> {
+        self.mqtt.tls_addr()
+    }
+
+    /// The address of MQTT over plain TCP that another program has, when the server goes on without it.
+    pub fn mqtt_taken(&self) -> Option<SocketAddr> {
+        self.mqtt.plain_is_taken
     }
 
     /// The admin token when this start made it: to be shown once. It is also in `DATA/admin.token`.
@@ -131,9 +156,13 @@ impl Server {
         jobs.spawn(async move { rollout::heal(&app, stop).await });
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { jobs::deltas::run(&app, stop).await });
+        let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, shutdown.clone()));
         jobs.close();
         tracing::info!(listen = %self.local_addr, "serving");
         listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown).await;
+        if let Err(error) = clients.await {
+            tracing::error!(error = %error, "the mqtt endpoint ended early");
+        }
         // Requests are done: the last heartbeats are in memory now.
         stop_jobs.cancel();
         jobs.wait().await;
@@ -161,4 +190,5 @@ struct App {
     deltas: Deltas,
     poll_s: u32,
     uploads: Semaphore,
+    mqtt: Broker,
 }

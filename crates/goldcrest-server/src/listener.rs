@@ -17,11 +17,11 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::socket::{Signs, Socket};
 
@@ -40,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves `router` until `shutdown`, then lets open requests end for at most 10 s.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -49,9 +49,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         };
         match accepted {
             Ok((stream, slot)) => {
-                let (router, watcher) = (router.clone(), graceful.watcher());
-                tokio::spawn(async move {
-                    serve_connection(stream, router, watcher).await;
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, router, shutdown).await;
                     drop(slot);
                 });
             }
@@ -62,7 +62,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         tracing::warn!("requests still open after {} s were cut", DRAIN_TIMEOUT.as_secs());
     }
 }
@@ -77,7 +78,7 @@ async fn accept(
     Ok((stream, slot))
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
+async fn serve_connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
     let signs = Arc::new(Signs::default());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&signs)));
     let router = TowerToHyperService::new(router);
@@ -101,8 +102,9 @@ async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
         .max_header_size(MAX_HEAD)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let mut connection = pin!(watcher.watch(http.serve_connection(io, service)));
-    let mut seen = 0;
+    // An upgraded connection (WebSocket) ends here and lives on with whom it was given to.
+    let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
+    let (mut seen, mut is_stopping) = (0, false);
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -110,6 +112,10 @@ async fn serve_connection(stream: TcpStream, router: Router, watcher: Watcher) {
                     tracing::debug!(error = %error, "connection ended early");
                 }
                 return;
+            }
+            () = shutdown.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep(STALL_TIMEOUT) => {
                 let now = signs.progress.load(Ordering::Relaxed);

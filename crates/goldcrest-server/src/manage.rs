@@ -6,6 +6,8 @@ pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod keyring;
+pub(crate) mod metrics;
+pub(crate) mod mqtt_rules;
 pub(crate) mod packages;
 pub(crate) mod page;
 pub(crate) mod releases;

@@ -12,10 +12,11 @@ use axum::{Router, middleware};
 
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
-    channels, deployments, devices, events, health, keyring, packages, releases, rollouts, tokens, uploads,
+    channels, deployments, devices, events, health, keyring, metrics, mqtt_rules, packages, releases, rollouts, tokens,
+    uploads,
 };
 use crate::request_log::log_request;
-use crate::{App, native};
+use crate::{App, mqtt, native};
 
 /// Every route of the server.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -47,12 +48,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/rollouts/{id}/halt", post(rollouts::halt_rollout))
         .route("/api/v1/rollouts/{id}/resume", post(rollouts::resume_rollout))
         .route("/api/v1/deployments", get(deployments::list_deployments))
+        .route("/api/v1/mqtt/rules", get(mqtt_rules::list_rules).post(mqtt_rules::create_rule))
+        .route("/api/v1/mqtt/rules/{id}", delete(mqtt_rules::delete_rule))
         .route("/api/v1/tokens", get(tokens::list_tokens).post(tokens::create_token))
         .route("/api/v1/tokens/{name}", delete(tokens::delete_token))
         .method_not_allowed_fallback(no_such_method);
 
     Router::new()
         .route("/healthz", get(health::healthz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/mqtt", get(mqtt::websocket::open))
         .merge(boards)
         .merge(people)
         .fallback(no_such_address)

@@ -9,6 +9,8 @@ mod deltas;
 mod deployments;
 mod devices;
 mod events;
+mod mqtt;
+mod news;
 mod projects;
 mod releases;
 mod rollouts;
@@ -20,6 +22,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio::sync::broadcast;
 
 pub(crate) use channels::ChannelRow;
 pub(crate) use check_in::CheckInRow;
@@ -27,6 +30,8 @@ pub(crate) use deltas::{DeltaRelease, NewDelta, NewObjectDelta};
 pub(crate) use deployments::{ActiveDeployment, DeploymentFilter, DeploymentRow, Outcome};
 pub(crate) use devices::{DeviceFilter, DeviceRow, NewDevice, TrackedDevice};
 pub(crate) use events::NewEvent;
+pub(crate) use mqtt::{DesiredRow, MqttRuleRow};
+pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};
 pub(crate) use rollouts::{HALTED, NewRollout, RolloutRow};
 
@@ -42,6 +47,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    teller: broadcast::Sender<News>,
 }
 
 impl Store {
@@ -74,13 +80,13 @@ impl Store {
             .connect_with(options.read_only(true))
             .await
             .with_context(|| format!("cannot open the database {} for reading", path.display()))?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, teller: news::channel() })
     }
 
     /// Begins a transaction. Dropped without [`Writing::commit`], it changes nothing.
     pub(crate) async fn begin(&self) -> anyhow::Result<Writing> {
         let transaction = self.writer.begin().await.context("cannot begin a transaction")?;
-        Ok(Writing { transaction })
+        Ok(Writing { transaction, news: Vec::new(), teller: self.teller.clone() })
     }
 
     /// Whether the database answers.
@@ -100,12 +106,20 @@ impl Store {
 #[derive(Debug)]
 pub(crate) struct Writing {
     transaction: Transaction<'static, Sqlite>,
+    /// Told once it is committed.
+    news: Vec<News>,
+    teller: broadcast::Sender<News>,
 }
 
 impl Writing {
-    /// Makes it so.
+    /// Makes it so, and tells those who are connected.
     pub(crate) async fn commit(self) -> anyhow::Result<()> {
-        self.transaction.commit().await.context("cannot commit")
+        self.transaction.commit().await.context("cannot commit")?;
+        for news in self.news {
+            // Nobody listens: nobody is connected.
+            let _ = self.teller.send(news);
+        }
+        Ok(())
     }
 }
 

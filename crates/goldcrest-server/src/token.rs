@@ -25,6 +25,11 @@ impl TokenKind {
             Self::Device => "gcd_",
         }
     }
+
+    /// What kind of token this text could be.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        [Self::Admin, Self::Device].into_iter().find(|kind| text.starts_with(kind.prefix()))
+    }
 }
 
 /// A new token: its text, to be shown once.
@@ -47,9 +52,7 @@ pub(crate) fn of_request(headers: &HeaderMap) -> Result<(TokenKind, String), Fai
     let value = headers.get(header::AUTHORIZATION).ok_or(Failure::Unauthenticated)?;
     let text = value.to_str().ok().filter(|text| text.len() <= MAX_HEADER).ok_or(Failure::Unauthenticated)?;
     let (scheme, token) = text.split_once(' ').ok_or(Failure::Unauthenticated)?;
-    let kinds = [TokenKind::Admin, TokenKind::Device];
-    let kind = kinds.into_iter().find(|kind| token.starts_with(kind.prefix()));
-    match kind {
+    match TokenKind::of(token) {
         Some(kind) if scheme.eq_ignore_ascii_case("bearer") => Ok((kind, hash(token))),
         _ => Err(Failure::Unauthenticated),
     }

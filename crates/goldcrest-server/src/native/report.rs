@@ -26,16 +26,25 @@ pub(crate) async fn take_report(
 ) -> Result<impl IntoResponse, DeviceFailure> {
     let device = device_of(&app, &headers).await?;
     let body = read_body(&headers, body, MAX_REPORT).await?;
-    let report = Report::parse(&body).map_err(|refused| Failure::Invalid(refused.detail))?;
-    let now_ms = app.clock.now_ms();
-    app.heartbeats.beat(device.device_id, now_ms);
-    let mut writing = app.store.begin().await?;
-    let touched = apply(&mut writing, device.device_id, &report, now_ms).await?;
-    settle(&mut writing, touched, now_ms).await?;
-    writing.commit().await?;
+    store_report(&app, device.device_id, &body).await?;
     let mut response = no_content();
     response.extensions_mut().insert(ForDevice(device.name));
     Ok(response)
+}
+
+/// Takes in what a board told, however it came.
+///
+/// # Errors
+/// `Invalid` when it is no report.
+pub(crate) async fn store_report(app: &App, device_id: i64, body: &[u8]) -> Result<(), Failure> {
+    let report = Report::parse(body).map_err(|refused| Failure::Invalid(refused.detail))?;
+    let now_ms = app.clock.now_ms();
+    app.heartbeats.beat(device_id, now_ms);
+    let mut writing = app.store.begin().await?;
+    let touched = apply(&mut writing, device_id, &report, now_ms).await?;
+    settle(&mut writing, touched, now_ms).await?;
+    writing.commit().await?;
+    Ok(())
 }
 
 async fn apply(writing: &mut Writing, device_id: i64, report: &Report, now_ms: i64) -> anyhow::Result<Touched> {

@@ -3,7 +3,7 @@
 use goldcrest_core::name::DeviceName;
 use sqlx::FromRow;
 
-use super::{Store, Writing};
+use super::{News, Store, Writing};
 
 /// A device as people see it.
 #[derive(Debug, Clone, FromRow)]
@@ -167,6 +167,13 @@ impl Writing {
 
     /// Writes back what the rules decided.
     pub(crate) async fn save_tracked(&mut self, device: &TrackedDevice, state: &str) -> anyhow::Result<()> {
+        let before: Option<i64> = sqlx::query_scalar("SELECT desired_release_id FROM device WHERE id = $1")
+            .bind(device.id)
+            .fetch_one(&mut *self.transaction)
+            .await?;
+        if before != device.desired_release_id {
+            self.will_tell(News::Desired { device_id: device.id });
+        }
         sqlx::query(
             "UPDATE device SET running = $2, run_state = $3, settled = $4, floor = $5, desired_release_id = $6,
                     failed_release_id = $7, deployment_id = $8, facts = $9, state = $10 WHERE id = $1",
@@ -214,14 +221,20 @@ impl Writing {
         name: &str,
         token_hash: &str,
     ) -> anyhow::Result<bool> {
-        let done = sqlx::query("UPDATE device SET token_hash = $3 WHERE project_id = $1 AND name = $2");
-        let done = done.bind(project_id).bind(name).bind(token_hash).execute(&mut *self.transaction).await?;
-        Ok(done.rows_affected() > 0)
+        let id =
+            sqlx::query_scalar("UPDATE device SET token_hash = $3 WHERE project_id = $1 AND name = $2 RETURNING id");
+        let id: Option<i64> =
+            id.bind(project_id).bind(name).bind(token_hash).fetch_optional(&mut *self.transaction).await?;
+        if let Some(device_id) = id {
+            self.will_tell(News::DeviceToken { device_id });
+        }
+        Ok(id.is_some())
     }
 
     /// Removes a device with its deployments and events.
     pub(crate) async fn remove_device(&mut self, device_id: i64) -> anyhow::Result<()> {
         sqlx::query("DELETE FROM device WHERE id = $1").bind(device_id).execute(&mut *self.transaction).await?;
+        self.will_tell(News::DeviceToken { device_id });
         Ok(())
     }
 }

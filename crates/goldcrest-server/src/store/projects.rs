@@ -1,6 +1,6 @@
 //! Projects and their keyrings.
 
-use super::{Store, Writing};
+use super::{News, Store, Writing};
 
 impl Store {
     /// The project's keyring as it was uploaded.
@@ -36,6 +36,7 @@ impl Writing {
             .bind(version)
             .execute(&mut *self.transaction)
             .await?;
+        self.will_tell(News::Keyring { project_id });
         Ok(())
     }
 }

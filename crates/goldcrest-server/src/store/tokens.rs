@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, Writing};
+use super::{News, Store, Writing};
 
 /// A token without its secret.
 #[derive(Debug, Clone, FromRow)]
@@ -76,6 +76,7 @@ impl Writing {
             .bind(name)
             .execute(&mut *self.transaction)
             .await?;
+        self.will_tell(News::Token { project_id, name: name.to_owned() });
         Ok(done.rows_affected() > 0)
     }
 }

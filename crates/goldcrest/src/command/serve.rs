@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use goldcrest_server::{Server, Settings};
+use goldcrest_server::{AnonymousSettings, MqttSettings, Server, Settings, TlsSettings};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,27 @@ pub struct Args {
     /// Seconds between two check-ins of a board
     #[arg(long, value_name = "SECONDS", default_value_t = goldcrest_server::DEFAULT_POLL_S, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     poll: u32,
+    /// Address for MQTT; without it 127.0.0.1:1883, if that is free
+    #[arg(long, value_name = "ADDRESS")]
+    mqtt: Option<SocketAddr>,
+    /// Speak MQTT over WebSocket only (on the address of --listen)
+    #[arg(long, conflicts_with = "mqtt")]
+    no_mqtt: bool,
+    /// Address for MQTT over TLS
+    #[arg(long, value_name = "ADDRESS", requires = "tls_cert", requires = "tls_key")]
+    mqtt_tls: Option<SocketAddr>,
+    /// PEM file of the certificate, then of those that signed it
+    #[arg(long, value_name = "FILE", requires = "mqtt_tls")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(long, value_name = "FILE", requires = "mqtt_tls")]
+    tls_key: Option<PathBuf>,
+    /// Let MQTT clients without a token into this project (made if it is not there), to all topics but Goldcrest's own
+    #[arg(long, value_name = "PROJECT")]
+    mqtt_anonymous_project: Option<String>,
+    /// A filter that they may not subscribe to; can be given several times
+    #[arg(long, value_name = "FILTER", requires = "mqtt_anonymous_project")]
+    mqtt_anonymous_deny: Vec<String>,
     /// Form of the log on stderr; what is logged: RUST_LOG, for example goldcrest_server=debug
     #[arg(long, value_enum, default_value_t = Log::Text)]
     #[expect(clippy::doc_markdown, reason = "shown in --help as it is")]
@@ -46,9 +67,30 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     start_log(args.log);
     let mut settings = Settings::new(args.data.clone(), args.listen);
     settings.poll_s = args.poll;
+    settings.mqtt = mqtt_settings(args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
     runtime.block_on(serve(settings, args, context))
+}
+
+/// Where MQTT is spoken when nothing else is said.
+const DEFAULT_MQTT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1883);
+
+fn mqtt_settings(args: &Args) -> MqttSettings {
+    let tls = match (args.mqtt_tls, &args.tls_cert, &args.tls_key) {
+        (Some(listen), Some(certificate), Some(key)) => {
+            Some(TlsSettings { listen, certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
+    let anonymous = args.mqtt_anonymous_project.as_ref();
+    MqttSettings {
+        listen: args.mqtt.or_else(|| (!args.no_mqtt).then_some(DEFAULT_MQTT)),
+        may_be_taken: args.mqtt.is_none(),
+        tls,
+        anonymous: anonymous
+            .map(|project| AnonymousSettings { project: project.clone(), denied: args.mqtt_anonymous_deny.clone() }),
+    }
 }
 
 async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()> {
@@ -56,8 +98,18 @@ async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()>
     let server = Server::bind(settings).await.map_err(|e| bind_failure(&e))?;
     let url = format!("http://{}", server.local_addr());
     let token = server.new_admin_token().map(str::to_owned);
-    context.output.result(&json!({"url": url, "data": args.data, "admin_token": token}), || {
+    let mqtt = server.mqtt_addr().map(|address| format!("mqtt://{address}"));
+    let mqtt_tls = server.mqtt_tls_addr().map(|address| format!("mqtts://{address}"));
+    let result = json!({"url": url, "mqtt": mqtt, "mqtt_tls": mqtt_tls, "data": args.data, "admin_token": token});
+    let taken = server.mqtt_taken();
+    context.output.result(&result, || {
         let mut text = format!("server    {url}\ndata      {}\n", args.data.display());
+        for url in mqtt.iter().chain(&mqtt_tls) {
+            text += &format!("mqtt      {url}\n");
+        }
+        if let Some(address) = taken {
+            text += &format!("mqtt      not on {address}: another program is there; --mqtt takes another address\n");
+        }
         let file = args.data.join("admin.token");
         if let Some(token) = &token {
             text += &format!("admin     {token}  (shown this once; kept in {})\n", file.display());

@@ -1,0 +1,179 @@
+//! The MQTT endpoint (docs/mqtt.md): MQTT 3.1.1 and 5 over TCP, TLS and WebSocket, for the clients of each project among themselves and
+//! for the native protocol.
+//!
+//! A connection reads frames ([`wire`]), the credential says who it is ([`credentials`]), [`access`] what it may do, [`dispatch`] where
+//! a message goes, and [`hub`] keeps what a project's clients share. What clients are told of devices comes from the database.
+
+mod access;
+mod connection;
+mod counters;
+mod credentials;
+mod dispatch;
+mod hub;
+mod limits;
+mod listener;
+mod message;
+mod native;
+mod news;
+mod reason;
+pub(crate) mod rules;
+mod tls;
+mod topic;
+pub(crate) mod websocket;
+mod wire;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Context;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::counters::Counters;
+use self::hub::{Hub, Size};
+pub(crate) use self::listener::Listeners;
+use crate::App;
+use crate::store::Store;
+
+/// Where MQTT is spoken, and with whom. By default over WebSocket only, on the HTTP address.
+#[derive(Debug, Clone, Default)]
+pub struct MqttSettings {
+    /// Plain TCP.
+    pub listen: Option<SocketAddr>,
+    /// When the plain address is taken: go on without it, and say so.
+    pub may_be_taken: bool,
+    /// TLS.
+    pub tls: Option<TlsSettings>,
+    /// Who comes without a token.
+    pub anonymous: Option<AnonymousSettings>,
+}
+
+/// An address with a certificate.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// PEM file: the certificate, then those that signed it.
+    pub certificate: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// Lets clients without a token into one project, to the topics that are not Goldcrest's own.
+#[derive(Debug, Clone)]
+pub struct AnonymousSettings {
+    /// The project's name; made when it is not there.
+    pub project: String,
+    /// Filters that they may not subscribe to.
+    pub denied: Vec<String>,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    hubs: Mutex<HashMap<i64, Arc<Hub>>>,
+    counters: Arc<Counters>,
+    anonymous: Option<Anonymous>,
+    connections: Arc<Semaphore>,
+    pending: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Anonymous {
+    project_id: i64,
+    denied: Arc<[String]>,
+}
+
+impl Broker {
+    /// An endpoint without clients.
+    pub(crate) async fn new(settings: &MqttSettings, store: &Store, now_ms: i64) -> anyhow::Result<Self> {
+        let anonymous = match &settings.anonymous {
+            Some(anonymous) => {
+                let mut writing = store.begin().await?;
+                let project_id = writing.ensure_project(&anonymous.project, now_ms).await?;
+                writing.commit().await?;
+                Some(Anonymous { project_id, denied: anonymous.denied.clone().into() })
+            }
+            None => None,
+        };
+        Ok(Self {
+            hubs: Mutex::default(),
+            counters: Arc::default(),
+            anonymous,
+            connections: Arc::new(Semaphore::new(limits::MAX_CONNECTIONS)),
+            pending: Arc::new(Semaphore::new(limits::MAX_PENDING)),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Every project that has had a client, with its id.
+    fn hubs(&self) -> Vec<(i64, Arc<Hub>)> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.iter().map(|(id, hub)| (*id, Arc::clone(hub))).collect()
+    }
+
+    /// The clients of a project.
+    async fn hub(&self, app: &App, project_id: i64) -> anyhow::Result<Arc<Hub>> {
+        let known = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(&project_id).cloned();
+        if let Some(hub) = known {
+            return Ok(hub);
+        }
+        let rules = load_rules(app, project_id).await?;
+        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Hub::new(rules, Arc::clone(&self.counters)));
+        Ok(Arc::clone(hubs.entry(project_id).or_insert_with(made)))
+    }
+
+    /// The endpoint's part of `/metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        let size = self.hubs().iter().fold(Size::default(), |sum, (_, hub)| sum + hub.lock().size());
+        self.counters.text(size)
+    }
+}
+
+/// The rules of a project as the database has them.
+async fn load_rules(app: &App, project_id: i64) -> anyhow::Result<Vec<access::Rule>> {
+    let rows = app.store.mqtt_rules(project_id).await?;
+    let rule = |row: crate::store::MqttRuleRow| {
+        let grant = access::Grant::parse(&row.allow).context("a stored rule of access is damaged")?;
+        Ok(access::Rule { grant, filter: row.filter })
+    };
+    rows.into_iter().map(rule).collect()
+}
+
+/// Serves until `stop`, then tells everybody and lets them go.
+pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationToken) {
+    let jobs = TaskTracker::new();
+    // Before the first client: nothing may be missed.
+    jobs.spawn(news::run(Arc::clone(&app), app.store.news(), stop.clone()));
+    for listener in listeners.into_each() {
+        jobs.spawn(listener::accept(listener, Arc::clone(&app), stop.clone()));
+    }
+    let (sweeping, swept) = (stop.clone(), Arc::clone(&app));
+    jobs.spawn(async move {
+        while !sweeping.is_cancelled() {
+            tokio::select! {
+                () = sweeping.cancelled() => {}
+                () = tokio::time::sleep(limits::SWEEP_INTERVAL) => {}
+            }
+            for (_, hub) in swept.mqtt.hubs() {
+                hub.sweep(Instant::now());
+            }
+        }
+    });
+    jobs.close();
+    stop.cancelled().await;
+    jobs.wait().await;
+    for (_, hub) in app.mqtt.hubs() {
+        hub.lock().kick_all(reason::SHUTTING_DOWN);
+    }
+    app.mqtt.tasks.close();
+    if tokio::time::timeout(limits::STOP_TIMEOUT, app.mqtt.tasks.wait()).await.is_err() {
+        tracing::warn!("mqtt connections still open after {} s were cut", limits::STOP_TIMEOUT.as_secs());
+    }
+}

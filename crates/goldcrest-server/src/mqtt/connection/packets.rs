@@ -1,0 +1,55 @@
+//! What each packet of a client that is in does.
+
+use super::{Client, Closing};
+use crate::mqtt::access::Who;
+use crate::mqtt::counters::End;
+use crate::mqtt::reason;
+use crate::mqtt::wire::{Packet, Violation, encode};
+
+const PUBREL: u8 = 0x62;
+const PUBCOMP: u8 = 0x70;
+
+impl Client {
+    pub(super) async fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) -> Result<(), Closing> {
+        match packet {
+            Packet::Publish(publish) => self.take_publish(publish, out).await?,
+            Packet::PubAck { id } | Packet::PubComp { id } | Packet::PubRec { id, is_refusal: true } => {
+                self.hub.acknowledged(self.id, &self.link, id);
+            }
+            Packet::PubRec { id, is_refusal: false } => {
+                let is_known = self.hub.received(self.id, &self.link, id);
+                encode::acknowledgement(out, self.version, PUBREL, id, known_or_not(is_known));
+            }
+            Packet::PubRel { id } => {
+                let is_known = self.hub.let_go(self.id, &self.link, id);
+                encode::acknowledgement(out, self.version, PUBCOMP, id, known_or_not(is_known));
+            }
+            Packet::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe, out)).await?,
+            Packet::Unsubscribe { id, filters } => self.unsubscribe(id, &filters, out),
+            Packet::Ping => {
+                self.touch();
+                encode::pong(out);
+            }
+            Packet::Disconnect { with_will, session_expiry_s } => {
+                if let Some(seconds) = session_expiry_s {
+                    let set = self.hub.set_expiry(self.id, &self.link, seconds);
+                    set.map_err(|()| Violation(reason::PROTOCOL_ERROR))?;
+                }
+                let end = if with_will { End::Lost } else { End::Goodbye };
+                return Err(Closing { end, code: reason::SUCCESS });
+            }
+        }
+        Ok(())
+    }
+
+    /// A board that speaks is there.
+    pub(super) fn touch(&self) {
+        if let Who::Device { id, .. } = self.who {
+            self.app.heartbeats.beat(id, self.app.clock.now_ms());
+        }
+    }
+}
+
+fn known_or_not(is_known: bool) -> u8 {
+    if is_known { reason::SUCCESS } else { reason::ID_UNKNOWN }
+}

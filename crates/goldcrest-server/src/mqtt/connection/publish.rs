@@ -1,0 +1,129 @@
+//! PUBLISH: where it goes, and what its sender is told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Client, Closing};
+use crate::failure::Failure;
+use crate::mqtt::counters::Drop;
+use crate::mqtt::dispatch::{Destination, destination};
+use crate::mqtt::hub::Taken;
+use crate::mqtt::limits::{MAX_UNRELEASED, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM};
+use crate::mqtt::message::{Message, end_of};
+use crate::mqtt::wire::{Publish, Version, Violation, encode};
+use crate::mqtt::{native, reason, topic};
+
+const PUBACK: u8 = 0x40;
+const PUBREC: u8 = 0x50;
+
+impl Client {
+    pub(super) async fn take_publish(&mut self, mut publish: Publish, out: &mut Vec<u8>) -> Result<(), Closing> {
+        self.app.mqtt.counters.received();
+        self.resolve_alias(&mut publish)?;
+        if !topic::is_topic(&publish.topic) {
+            return Err(Violation(reason::TOPIC_INVALID).into());
+        }
+        let (id, qos) = (publish.id, publish.qos);
+        if qos == 2 {
+            let most = if self.version == Version::V5 { usize::from(RECEIVE_MAXIMUM) } else { MAX_UNRELEASED };
+            match self.hub.take_in(self.id, &self.link, id, most) {
+                Taken::New => {}
+                Taken::Known => {
+                    encode::acknowledgement(out, self.version, PUBREC, id, reason::SUCCESS);
+                    return Ok(());
+                }
+                Taken::TooMany => return Err(Violation(reason::RECEIVE_MAXIMUM_EXCEEDED).into()),
+            }
+        }
+        let code = self.accept(publish).await?;
+        match qos {
+            1 => encode::acknowledgement(out, self.version, PUBACK, id, code),
+            2 => {
+                if code >= 0x80 && self.version == Version::V5 {
+                    self.hub.let_go(self.id, &self.link, id);
+                }
+                encode::acknowledgement(out, self.version, PUBREC, id, code);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the message in. The reason code for its sender; MQTT 3.1.1 knows none, so there a refused message is acknowledged and dropped.
+    async fn accept(&mut self, mut publish: Publish) -> Result<u8, Closing> {
+        if let Some(spelled_out) = native::spelled_out(&self.who, &publish.topic) {
+            publish.topic = spelled_out;
+        }
+        let rules = Arc::clone(self.hub.lock().rules());
+        if !self.who.may_publish(&rules, &publish.topic) {
+            self.app.mqtt.counters.dropped(Drop::Forbidden, 1);
+            return Ok(reason::NOT_AUTHORIZED);
+        }
+        match destination(&self.who, &publish.topic) {
+            Destination::Report { device_id } => {
+                publish.retain = false;
+                let code = Box::pin(self.report(device_id, publish.payload.as_slice())).await?;
+                if code != reason::SUCCESS {
+                    return Ok(code);
+                }
+                self.route(publish);
+                Ok(reason::SUCCESS)
+            }
+            Destination::Project => Ok(self.route(publish)),
+        }
+    }
+
+    fn route(&self, publish: Publish) -> u8 {
+        let message = Message {
+            topic: publish.topic.into(),
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: publish.properties.into(),
+            expires: publish.expiry_s.map(|seconds| end_of(seconds, Instant::now())),
+            from: Some(self.id),
+        };
+        let routed = self.hub.publish(message);
+        match routed.receivers {
+            _ if routed.not_retained => reason::QUOTA_EXCEEDED,
+            0 => reason::NO_SUBSCRIBERS,
+            _ => reason::SUCCESS,
+        }
+    }
+
+    /// A board's report is acknowledged once it is stored.
+    async fn report(&self, device_id: i64, payload: &[u8]) -> Result<u8, Closing> {
+        match native::take_report(&self.app, device_id, payload).await {
+            Ok(()) => Ok(reason::SUCCESS),
+            Err(Failure::Invalid(why)) => {
+                tracing::debug!(device.id = device_id, why, "report over MQTT not understood");
+                self.app.mqtt.counters.dropped(Drop::BadReport, 1);
+                Ok(reason::PAYLOAD_INVALID)
+            }
+            Err(failure) => {
+                tracing::error!(device.id = device_id, error = ?failure, "report over MQTT not stored");
+                // Without an acknowledgement the board sends it again.
+                Err(Violation(reason::SERVER_BUSY).into())
+            }
+        }
+    }
+
+    /// Puts the topic in that an alias stands for, and learns new aliases.
+    fn resolve_alias(&mut self, publish: &mut Publish) -> Result<(), Violation> {
+        let Some(alias) = publish.alias else { return Ok(()) };
+        if alias == 0 || alias > TOPIC_ALIAS_MAXIMUM {
+            return Err(Violation(reason::ALIAS_INVALID));
+        }
+        let at = usize::from(alias - 1);
+        if publish.topic.is_empty() {
+            let known = self.aliases.get(at).and_then(Option::as_deref);
+            publish.topic = known.ok_or(Violation(reason::ALIAS_INVALID))?.to_owned();
+            return Ok(());
+        }
+        if self.aliases.len() <= at {
+            self.aliases.resize(at + 1, None);
+        }
+        self.aliases[at] = Some(publish.topic.as_str().into());
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! Who a client is: its token decides, in the password or in the user name; what it calls itself does not.
+
+use std::sync::Arc;
+
+use super::access::Who;
+use super::hub::Key;
+use super::wire::Connect;
+use crate::App;
+use crate::token::{self, TokenKind};
+
+/// Longest token that is looked at.
+const MAX_TOKEN: usize = 256;
+
+/// A client whose credential is good.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) project_id: i64,
+    pub(super) who: Who,
+}
+
+/// Looks the client's token up. `None`: nobody we know, and nobody is let in without a token.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn identify(app: &App, connect: &Connect) -> anyhow::Result<Option<Identified>> {
+    let password = connect.password.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let offered = [password, connect.user_name.as_deref()];
+    for token in offered.into_iter().flatten().filter(|text| text.len() <= MAX_TOKEN) {
+        if let Some(identified) = look_up(app, token).await? {
+            return Ok(Some(identified));
+        }
+    }
+    // Who offers a credential is held to it.
+    let has_token = offered.into_iter().flatten().any(|text| TokenKind::of(text).is_some());
+    let anonymous = app.mqtt.anonymous.as_ref().filter(|_| !has_token);
+    Ok(anonymous.map(|anonymous| Identified {
+        project_id: anonymous.project_id,
+        who: Who::Anonymous { denied: Arc::clone(&anonymous.denied) },
+    }))
+}
+
+async fn look_up(app: &App, token: &str) -> anyhow::Result<Option<Identified>> {
+    match TokenKind::of(token) {
+        Some(TokenKind::Device) => {
+            let device = app.store.check_in(&token::hash(token)).await?;
+            Ok(device.map(|device| Identified {
+                project_id: device.project_id,
+                who: Who::Device { id: device.device_id, name: device.name.into() },
+            }))
+        }
+        Some(TokenKind::Admin) => {
+            let now_ms = app.clock.now_ms();
+            let row = app.store.token(&token::hash(token)).await?;
+            let row = row.filter(|row| row.expires_ms.is_none_or(|expires_ms| expires_ms > now_ms));
+            Ok(row.map(|row| Identified {
+                project_id: row.project_id,
+                who: Who::Member { token: row.name.into(), expires_ms: row.expires_ms },
+            }))
+        }
+        None => Ok(None),
+    }
+}
+
+impl Identified {
+    /// Which session is this client's.
+    pub(super) fn key(&self, client_id: &str) -> Key {
+        match &self.who {
+            Who::Device { id, .. } => Key::Device(*id),
+            Who::Member { token, .. } => Key::Member(token.clone(), client_id.into()),
+            Who::Anonymous { .. } => Key::Anonymous(client_id.into()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Tells connected clients what changed in the database: desired releases, tokens that are gone, rules.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::access::Who;
+use super::{native, reason};
+use crate::App;
+use crate::store::News;
+
+/// Most pieces of news that are handled together.
+const BATCH: usize = 1_000;
+
+/// Passes news on until `stop`.
+pub(super) async fn run(app: Arc<App>, mut news: Receiver<News>, stop: CancellationToken) {
+    let mut batch = Vec::new();
+    loop {
+        let first = tokio::select! {
+            () = stop.cancelled() => return,
+            first = news.recv() => first,
+        };
+        match first {
+            Ok(piece) => batch.push(piece),
+            // Some were missed: everybody connected is told anew.
+            Err(RecvError::Lagged(_)) => tell_all(&app).await,
+            Err(RecvError::Closed) => return,
+        }
+        while let (true, Ok(piece)) = (batch.len() < BATCH, news.try_recv()) {
+            batch.push(piece);
+        }
+        let mut devices = BTreeSet::new();
+        for piece in batch.drain(..) {
+            match piece {
+                News::Desired { device_id } => {
+                    devices.insert(device_id);
+                }
+                News::Keyring { project_id } => devices.extend(online(&app, Some(project_id))),
+                News::DeviceToken { device_id } => expel_device(&app, device_id),
+                News::Token { project_id, name } => expel_member(&app, project_id, &name),
+                News::Rules { project_id } => reload_rules(&app, project_id).await,
+            }
+        }
+        tell_desired(&app, devices).await;
+    }
+}
+
+async fn tell_all(app: &Arc<App>) {
+    for (project_id, hub) in app.mqtt.hubs() {
+        let _ = hub;
+        reload_rules(app, project_id).await;
+    }
+    tell_desired(app, online(app, None).into_iter().collect()).await;
+}
+
+/// Publishes what these devices shall run to whoever listens.
+async fn tell_desired(app: &App, devices: BTreeSet<i64>) {
+    if devices.is_empty() || app.mqtt.hubs().is_empty() {
+        return;
+    }
+    let ids: Vec<i64> = devices.into_iter().collect();
+    for (project_id, hub) in app.mqtt.hubs() {
+        let _turn = hub.states_turn.lock().await;
+        let rows = match app.store.desired_of(&ids).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "devices not told over MQTT; they will find out when they check in"
+                );
+                return;
+            }
+        };
+        let mut state = hub.lock();
+        for row in rows.iter().filter(|row| row.project_id == project_id) {
+            state.deliver(&native::desired(row));
+        }
+    }
+}
+
+fn online(app: &App, project_id: Option<i64>) -> Vec<i64> {
+    let hubs = app.mqtt.hubs().into_iter().filter(|(id, _)| project_id.is_none_or(|wanted| wanted == *id));
+    hubs.flat_map(|(_, hub)| hub.lock().online_devices()).collect()
+}
+
+fn expel_device(app: &App, device_id: i64) {
+    for (_, hub) in app.mqtt.hubs() {
+        hub.lock()
+            .expel(reason::NOT_AUTHORIZED, |session| matches!(session.who, Who::Device { id, .. } if id == device_id));
+    }
+}
+
+fn expel_member(app: &App, project_id: i64, name: &str) {
+    for (_, hub) in app.mqtt.hubs().into_iter().filter(|(id, _)| *id == project_id) {
+        hub.lock().expel(
+            reason::NOT_AUTHORIZED,
+            |session| matches!(&session.who, Who::Member { token, .. } if **token == *name),
+        );
+    }
+}
+
+async fn reload_rules(app: &App, project_id: i64) {
+    for (_, hub) in app.mqtt.hubs().into_iter().filter(|(id, _)| *id == project_id) {
+        match super::load_rules(app, project_id).await {
+            Ok(rules) => hub.lock().set_rules(rules),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "rules of access over MQTT not read again"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Topic names and filters: what is valid, what matches, what covers what.
+
+use super::limits::{MAX_LEVELS, MAX_TOPIC};
+
+/// Whether this is a topic that can be published to.
+pub(crate) fn is_topic(text: &str) -> bool {
+    is_sound(text) && !text.contains(['+', '#'])
+}
+
+/// Whether this is a filter: wildcards fill whole levels, `#` only the last one.
+pub(crate) fn is_filter(text: &str) -> bool {
+    let mut levels = text.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let is_last = levels.peek().is_none();
+        if (level.contains('#') && !(level == "#" && is_last)) || (level.contains('+') && level != "+") {
+            return false;
+        }
+    }
+    is_sound(text)
+}
+
+fn is_sound(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_TOPIC && !text.contains('\0') && text.split('/').count() <= MAX_LEVELS
+}
+
+/// Whether a filter has wildcards.
+pub(super) fn is_wild(filter: &str) -> bool {
+    filter.contains(['+', '#'])
+}
+
+/// Whether a filter matches a topic. Wildcards at the start never match a topic that begins with `$`.
+pub(super) fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// Whether `wide` matches every topic that `narrow` matches.
+pub(super) fn covers(wide: &str, narrow: &str) -> bool {
+    if narrow.starts_with('$') && wide.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = narrow.split('/');
+    for wanted in wide.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some("#") => return false,
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// Group and filter of a shared subscription `$share/<group>/<filter>`; `None` in it when it is malformed.
+pub(super) fn shared(filter: &str) -> Option<Option<(&str, &str)>> {
+    let rest = filter.strip_prefix("$share/")?;
+    let parts = rest.split_once('/');
+    Some(parts.filter(|(group, filter)| !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! What the MQTT endpoint reads: rules of access, and what its clients are told of devices.
+
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+
+use super::{News, Store, Writing};
+
+/// A rule of access.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct MqttRuleRow {
+    pub(crate) id: i64,
+    /// `publish`, `subscribe` or `both`.
+    pub(crate) allow: String,
+    pub(crate) filter: String,
+}
+
+/// What a device shall run.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct DesiredRow {
+    pub(crate) device_id: i64,
+    pub(crate) project_id: i64,
+    pub(crate) digest: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) keyring_version: i64,
+}
+
+/// Devices read by one statement.
+const BATCH: usize = 200;
+
+macro_rules! select_desired {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id AS device_id, d.project_id, r.digest, r.version, p.keyring_version
+             FROM device d JOIN project p ON p.id = d.project_id LEFT JOIN release r ON r.id = d.desired_release_id ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The rules of a project.
+    pub(crate) async fn mqtt_rules(&self, project_id: i64) -> anyhow::Result<Vec<MqttRuleRow>> {
+        let rows = sqlx::query_as("SELECT id, allow, filter FROM mqtt_rule WHERE project_id = $1 ORDER BY id");
+        Ok(rows.bind(project_id).fetch_all(&self.readers).await?)
+    }
+
+    /// What these devices shall run; who is gone is left out.
+    pub(crate) async fn desired_of(&self, device_ids: &[i64]) -> anyhow::Result<Vec<DesiredRow>> {
+        let mut rows = Vec::with_capacity(device_ids.len());
+        for batch in device_ids.chunks(BATCH) {
+            let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(select_desired!("WHERE d.id IN ("));
+            let mut ids = query.separated(", ");
+            for id in batch {
+                ids.push_bind(*id);
+            }
+            query.push(")");
+            rows.extend(query.build_query_as::<DesiredRow>().fetch_all(&self.readers).await?);
+        }
+        Ok(rows)
+    }
+
+    /// What the devices of a project shall run, at most `limit`.
+    pub(crate) async fn desired_in(&self, project_id: i64, limit: usize) -> anyhow::Result<Vec<DesiredRow>> {
+        let rows = sqlx::query_as(select_desired!("WHERE d.project_id = $1 ORDER BY d.id LIMIT $2"));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(rows.bind(project_id).bind(limit).fetch_all(&self.readers).await?)
+    }
+}
+
+impl Writing {
+    /// Rules that the project has.
+    pub(crate) async fn count_mqtt_rules(&mut self, project_id: i64) -> anyhow::Result<i64> {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM mqtt_rule WHERE project_id = $1").bind(project_id);
+        Ok(count.fetch_one(&mut *self.transaction).await?)
+    }
+
+    /// Adds a rule and returns its id; fails with [`super::is_taken`] when it is there.
+    pub(crate) async fn add_mqtt_rule(
+        &mut self,
+        project_id: i64,
+        allow: &str,
+        filter: &str,
+        now_ms: i64,
+    ) -> anyhow::Result<i64> {
+        let id = sqlx::query_scalar(
+            "INSERT INTO mqtt_rule (project_id, allow, filter, created_ms) VALUES ($1, $2, $3, $4) RETURNING id",
+        );
+        let id = id.bind(project_id).bind(allow).bind(filter).bind(now_ms).fetch_one(&mut *self.transaction).await?;
+        self.will_tell(News::Rules { project_id });
+        Ok(id)
+    }
+
+    /// Removes a rule; whether there was one.
+    pub(crate) async fn remove_mqtt_rule(&mut self, project_id: i64, id: i64) -> anyhow::Result<bool> {
+        let done = sqlx::query("DELETE FROM mqtt_rule WHERE project_id = $1 AND id = $2").bind(project_id).bind(id);
+        let is_gone = done.execute(&mut *self.transaction).await?.rows_affected() > 0;
+        self.will_tell(News::Rules { project_id });
+        Ok(is_gone)
+    }
+}
