@@ -158,7 +158,7 @@ impl Client {
             }
             _ => None,
         };
-        let idle = Instant::now() + Duration::from_secs(24 * 3600);
+        let idle = Instant::now() + Duration::from_hours(24);
         silence.into_iter().chain(writing).chain(expiry).min().unwrap_or(idle)
     }
 

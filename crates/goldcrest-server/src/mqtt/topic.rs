@@ -65,11 +65,10 @@ pub(super) fn covers(wide: &str, narrow: &str) -> bool {
     levels.next().is_none()
 }
 
-/// Group and filter of a shared subscription `$share/<group>/<filter>`; `None` in it when it is malformed.
-pub(super) fn shared(filter: &str) -> Option<Option<(&str, &str)>> {
-    let rest = filter.strip_prefix("$share/")?;
+/// Group and filter of what follows `$share/` in a shared subscription; `None` when it is malformed.
+pub(super) fn shared(rest: &str) -> Option<(&str, &str)> {
     let parts = rest.split_once('/');
-    Some(parts.filter(|(group, filter)| !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty()))
+    parts.filter(|(group, filter)| !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty())
 }
 
 #[cfg(test)]

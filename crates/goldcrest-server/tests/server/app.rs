@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use goldcrest_server::clock::Clock;
-use goldcrest_server::{Server, Settings};
+use goldcrest_server::{AnonymousSettings, Server, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -16,6 +16,10 @@ use crate::releases::{Release, keyring};
 /// A server over a folder that goes with the value.
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
+    /// MQTT over plain TCP.
+    pub(crate) mqtt: SocketAddr,
+    /// MQTT over TLS, when the settings have it.
+    pub(crate) mqtt_tls: Option<SocketAddr>,
     pub(crate) clock: Clock,
     admin_token: String,
     settings: Settings,
@@ -38,13 +42,16 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(folder.path().join("data"), "127.0.0.1:0".parse().unwrap());
         settings.clock = Clock::stepped(1_800_000_000_000);
+        settings.mqtt.listen = Some("127.0.0.1:0".parse().unwrap());
+        settings.mqtt.anonymous = Some(AnonymousSettings { project: "lab".into(), denied: vec!["nosubscribe".into()] });
         change(&mut settings);
         let server = Server::bind(settings.clone()).await.unwrap();
         let admin_token = server.new_admin_token().expect("a first start makes a token").to_owned();
         let (address, clock) = (server.local_addr(), settings.clock.clone());
+        let (mqtt, mqtt_tls) = (server.mqtt_addr().unwrap(), server.mqtt_tls_addr());
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { address, clock, admin_token, settings, _folder: folder, shutdown, running }
+        Self { address, mqtt, mqtt_tls, clock, admin_token, settings, _folder: folder, shutdown, running }
     }
 
     /// The same data folder under a new process's life.
@@ -53,10 +60,10 @@ impl TestApp {
         self.running.await.unwrap().unwrap();
         let server = Server::bind(self.settings.clone()).await.unwrap();
         assert_eq!(server.new_admin_token(), None, "the token of the first start stays");
-        let address = server.local_addr();
+        let (address, mqtt) = (server.local_addr(), server.mqtt_addr().unwrap());
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { address, shutdown, running, ..self }
+        Self { address, mqtt, shutdown, running, ..self }
     }
 
     pub(crate) fn data(&self) -> &Path {

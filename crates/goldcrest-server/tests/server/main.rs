@@ -10,6 +10,7 @@ mod http;
 mod killed;
 mod limits;
 mod management;
+mod mqtt;
 mod objects;
 mod releases;
 mod restarts;

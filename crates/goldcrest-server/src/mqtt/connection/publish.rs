@@ -117,7 +117,7 @@ impl Client {
         let at = usize::from(alias - 1);
         if publish.topic.is_empty() {
             let known = self.aliases.get(at).and_then(Option::as_deref);
-            publish.topic = known.ok_or(Violation(reason::ALIAS_INVALID))?.to_owned();
+            known.ok_or(Violation(reason::ALIAS_INVALID))?.clone_into(&mut publish.topic);
             return Ok(());
         }
         if self.aliases.len() <= at {

@@ -98,6 +98,11 @@ impl<S: Transport> Socket<S> {
         Ok(frame.map(|(first, begin, end)| (first, self.handled + begin..self.handled + end)))
     }
 
+    /// The first byte that is not handled.
+    pub(super) fn first_byte(&self) -> Option<u8> {
+        self.inbox.get(self.handled).copied()
+    }
+
     pub(super) fn body(&self, range: &Range<usize>) -> &[u8] {
         &self.inbox[range.clone()]
     }

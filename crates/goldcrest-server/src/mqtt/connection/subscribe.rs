@@ -34,10 +34,10 @@ impl Client {
             return Ok(reason::UNSPECIFIED);
         }
         let (no_local, retain_as_published) = (entry.no_local, entry.retain_as_published);
-        let wish = Subscription { qos: entry.qos, no_local, retain_as_published, as_me, identifier };
+        let options = Subscription { qos: entry.qos, no_local, retain_as_published, as_me, identifier };
         let retain_handling = entry.retain_handling;
-        match self.hub.subscribe(self.id, &self.link, &Wish { filter, group, wish, retain_handling }) {
-            Ok(true) if native::may_match(filter) => self.tell_states(filter, wish).await?,
+        match self.hub.subscribe(self.id, &self.link, &Wish { filter, group, options, retain_handling }) {
+            Ok(true) if native::may_match(filter) => self.tell_states(filter, options).await?,
             Ok(_) => {}
             Err(_) => return Ok(reason::QUOTA_EXCEEDED),
         }
@@ -74,8 +74,8 @@ impl Client {
 
 /// Group and filter; `None` when it is not valid.
 fn parts(text: &str) -> Option<(Option<&str>, &str)> {
-    let (group, filter) = match topic::shared(text) {
-        Some(shared) => shared.map(|(group, filter)| (Some(group), filter))?,
+    let (group, filter) = match text.strip_prefix("$share/") {
+        Some(rest) => topic::shared(rest).map(|(group, filter)| (Some(group), filter))?,
         None => (None, text),
     };
     topic::is_filter(filter).then_some((group, filter))

@@ -18,6 +18,9 @@ use crate::mqtt::wire::encode::{self, Welcome};
 use crate::mqtt::wire::{self, Connect, Version, Violation, Will};
 use crate::mqtt::{native, reason, topic};
 
+/// First byte of a CONNECT packet.
+const CONNECT: u8 = 0x10;
+
 /// Why a client is not let in, with the code it is told.
 struct Refused(Refusal, u8);
 
@@ -38,6 +41,10 @@ pub(super) async fn welcome(socket: &mut Socket<impl Transport>, app: &Arc<App>)
 
 async fn read_connect(socket: &mut Socket<impl Transport>) -> Result<Connect, Option<Refusal>> {
     loop {
+        // To who speaks something else nothing is said.
+        if socket.first_byte().is_some_and(|first| first != CONNECT) {
+            return Err(Some(Refusal::Protocol));
+        }
         match socket.frame(MAX_CONNECT_PACKET) {
             Ok(Some((first, body))) => {
                 let bytes = socket.body(&body);
@@ -45,8 +52,8 @@ async fn read_connect(socket: &mut Socket<impl Transport>) -> Result<Connect, Op
                 let connect = wire::parse_connect(first, bytes);
                 socket.consumed(&body);
                 return connect.map_err(|Violation(code)| {
-                    // To who speaks something else nothing is said.
-                    if first == 0x10 && (version == Version::V5 || reason::connack_v3(code) != 3) {
+                    // MQTT 3.1.1 has no word for most of it.
+                    if version == Version::V5 || reason::connack_v3(code) != 3 {
                         encode::refusal(&mut socket.out, version, code);
                     }
                     Some(Refusal::Protocol)
@@ -79,7 +86,7 @@ async fn let_in(
     let identified = identified.ok_or(Refused(Refusal::Credentials, reason::BAD_CREDENTIALS))?;
     let hub = app.mqtt.hub(app, identified.project_id).await.map_err(broken)?;
     let will = will.map(|will| check_will(&hub, &identified.who, will)).transpose()?;
-    let client = attach(app, hub, identified, connect, will, &assigned_id, out)?;
+    let client = attach(app, hub, identified, connect, will, assigned_id.as_deref(), out)?;
     app.mqtt.counters.opened();
     client.touch();
     Ok(client)
@@ -121,7 +128,7 @@ fn attach(
     identified: Identified,
     connect: &Connect,
     will: Option<Will>,
-    assigned_id: &Option<String>,
+    assigned_id: Option<&str>,
     out: &mut Vec<u8>,
 ) -> Result<Client, Refused> {
     let link = Arc::new(Link::default());
@@ -136,7 +143,7 @@ fn attach(
         session_present: attached.session_present,
         session_expiry_s: Some(expiry_s).filter(|seconds| *seconds != connect.session_expiry_s),
         keep_alive_s: Some(keep_alive_s).filter(|seconds| *seconds != connect.keep_alive_s),
-        assigned_id: assigned_id.as_deref(),
+        assigned_id,
     };
     encode::welcome(out, connect, &welcome);
     Ok(Client {

@@ -17,7 +17,7 @@ use crate::mqtt::message::Message;
 pub(in crate::mqtt) struct Wish<'a> {
     pub(in crate::mqtt) filter: &'a str,
     pub(in crate::mqtt) group: Option<&'a str>,
-    pub(in crate::mqtt) wish: Subscription,
+    pub(in crate::mqtt) options: Subscription,
     pub(in crate::mqtt) retain_handling: RetainHandling,
 }
 
@@ -48,7 +48,7 @@ impl Hub {
         if !is_known && session.filters.len() >= MAX_SUBSCRIPTIONS {
             return Err(TooMany);
         }
-        let filter = state.index.insert(wish.filter, wish.group, id, wish.wish);
+        let filter = state.index.insert(wish.filter, wish.group, id, wish.options);
         if !is_known {
             session.filters.reserve_exact(usize::from(session.filters.is_empty()));
             session.filters.push(filter);
@@ -63,7 +63,7 @@ impl Hub {
             return Ok(false);
         }
         let retained = state.retained.matching(wish.filter);
-        state.replay(id, link, wish.wish, retained);
+        state.replay(id, link, wish.options, retained);
         Ok(true)
     }
 

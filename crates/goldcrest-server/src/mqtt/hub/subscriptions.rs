@@ -83,12 +83,11 @@ impl Index {
             (Arc::clone(&key), self.plain.entry(key).or_default())
         };
         let members = subscribers.members(group);
-        match members.iter_mut().find(|(member, _)| *member == id) {
-            Some(member) => member.1 = wish,
-            None => {
-                members.reserve_exact(usize::from(members.is_empty()));
-                members.push((id, wish));
-            }
+        if let Some(member) = members.iter_mut().find(|(member, _)| *member == id) {
+            member.1 = wish;
+        } else {
+            members.reserve_exact(usize::from(members.is_empty()));
+            members.push((id, wish));
         }
         Filter { filter: key, group: group.map(Into::into) }
     }

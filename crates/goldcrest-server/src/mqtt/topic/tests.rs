@@ -36,10 +36,8 @@ fn broken_filters_and_topics_are_told() {
         assert!(is_filter(filter), "{filter:?}");
     }
     assert!(is_topic("/a b/ü") && !is_topic("a/+") && !is_topic("#") && !is_topic(""));
-    assert_eq!(shared("a"), None);
-    assert_eq!(shared("$share/g/a/b"), Some(Some(("g", "a/b"))));
-    assert_eq!(shared("$share/g"), Some(None));
-    assert_eq!(shared("$share//a"), Some(None));
+    assert_eq!(shared("g/a/b"), Some(("g", "a/b")));
+    assert_eq!((shared("g"), shared("/a"), shared("g/"), shared("+/a")), (None, None, None, None));
 }
 
 proptest! {

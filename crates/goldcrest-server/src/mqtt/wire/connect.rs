@@ -57,9 +57,19 @@ pub(in crate::mqtt) fn parse(first: u8, body: &[u8]) -> Result<Connect, Violatio
     if first != 0x10 {
         return Err(Violation(reason::PROTOCOL_ERROR));
     }
+    if body.starts_with(b"\x00\x06MQIsdp") {
+        // MQTT 3.1.
+        return Err(Violation(reason::UNSUPPORTED_VERSION));
+    }
+    if !body.starts_with(b"\x00\x04MQTT") {
+        return Err(Violation(reason::PROTOCOL_ERROR));
+    }
     let (Some(&version), Some(&flags)) = (body.get(VERSION_AT), body.get(VERSION_AT + 1)) else {
         return Err(Violation(reason::MALFORMED));
     };
+    if !matches!(version, 4 | 5) {
+        return Err(Violation(reason::UNSUPPORTED_VERSION));
+    }
     let (has_will, will_qos, will_retain) = (flags & 4 != 0, (flags >> 3) & 3, flags & 0x20 != 0);
     // What the library leaves to its user.
     if flags & 1 != 0 || will_qos == 3 || (!has_will && (will_qos != 0 || will_retain)) {
@@ -67,8 +77,7 @@ pub(in crate::mqtt) fn parse(first: u8, body: &[u8]) -> Result<Connect, Violatio
     }
     let connect = match version {
         5 => of_v5(&whole(v5_0::Connect::parse(body)?, body)?),
-        4 => of_v3(&whole(v3_1_1::Connect::parse(body)?, body)?),
-        _ => return Err(Violation(reason::UNSUPPORTED_VERSION)),
+        _ => of_v3(&whole(v3_1_1::Connect::parse(body)?, body)?),
     };
     if connect.client_id.contains('\0') || connect.receive_maximum == 0 || connect.max_packet == 0 {
         return Err(Violation(reason::PROTOCOL_ERROR));

@@ -171,7 +171,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
 
 fn length(out: &mut Vec<u8>, mut value: usize) {
     loop {
-        let byte = (value & 0x7f) as u8;
+        let [byte, ..] = (value & 0x7f).to_le_bytes();
         value >>= 7;
         if value == 0 {
             out.push(byte);

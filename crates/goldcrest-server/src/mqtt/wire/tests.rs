@@ -38,7 +38,8 @@ proptest! {
         if body.len() < 128 {
             bytes.push(u8::try_from(body.len()).unwrap());
         } else {
-            bytes.extend([(body.len() & 0x7f) as u8 | 0x80, (body.len() >> 7) as u8]);
+            let [low, high] = u16::try_from(body.len() << 1).unwrap().to_le_bytes();
+            bytes.extend([low >> 1 | 0x80, high]);
         }
         let begin = bytes.len();
         bytes.extend(&body);

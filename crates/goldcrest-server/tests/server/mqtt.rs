@@ -1,0 +1,10 @@
+//! The MQTT endpoint over real sockets, with a client that writes and reads every byte itself.
+
+mod client;
+mod delivery;
+mod hostile;
+mod native;
+mod sessions;
+mod subscriptions;
+mod transports;
+mod version_5;
