@@ -162,8 +162,11 @@ fn signing_keys(file: &Source, problems: &mut Vec<String>) {
 }
 
 /// Modules of the server that a lower one must not know. Order: callers, then rules, then storage.
-const SERVER_LAYERS: [&[&str]; 3] =
-    [&["adapters", "native", "mqtt", "manage", "console", "jobs", "router"], &["rollout"], &["store", "blobs", "heartbeat"]];
+const SERVER_LAYERS: [&[&str]; 3] = [
+    &["adapters", "native", "mqtt", "manage", "console", "jobs", "router"],
+    &["rollout"],
+    &["store", "blobs", "heartbeat"],
+];
 
 fn server_layers(file: &Source, problems: &mut Vec<String>) {
     let Some(rest) = file.path.strip_prefix("crates/goldcrest-server/src/") else { return };

@@ -17,6 +17,7 @@ pub struct Bench {
     pub rig: Rig,
     server: Option<Child>,
     address: String,
+    mqtt: String,
     token: String,
     /// What its boards trust at first.
     pub keyring: Vec<u8>,
@@ -40,6 +41,7 @@ impl Bench {
             rig: Rig::new()?,
             server: None,
             address: "127.0.0.1:0".to_owned(),
+            mqtt: String::new(),
             token: String::new(),
             keyring: Vec::new(),
         };
@@ -59,6 +61,16 @@ impl Bench {
         format!("http://{}", self.address)
     }
 
+    /// `127.0.0.1:port` of MQTT; another port after each start.
+    pub fn mqtt(&self) -> &str {
+        &self.mqtt
+    }
+
+    /// The admin token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A path in the bench's folder.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.rig.folder.path().join(relative)
@@ -70,7 +82,7 @@ impl Bench {
     /// When it does not come up.
     pub fn start_server(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);
-        command.args(["--json", "serve", "--poll", "1", "--listen", &self.address]);
+        command.args(["--json", "serve", "--poll", "1", "--listen", &self.address, "--mqtt", "127.0.0.1:0"]);
         command.arg("--data").arg(self.path("data"));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("server.log"))?;
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
@@ -82,6 +94,11 @@ impl Bench {
             .with_context(|| format!("the server said {line:?}; its log is {}", self.path("server.log").display()))?;
         let url = said["url"].as_str().context("a url")?;
         url.strip_prefix("http://").context("an http url")?.clone_into(&mut self.address);
+        said["mqtt"]
+            .as_str()
+            .and_then(|url| url.strip_prefix("mqtt://"))
+            .context("an mqtt url")?
+            .clone_into(&mut self.mqtt);
         if let Some(token) = said["admin_token"].as_str() {
             token.clone_into(&mut self.token);
         }

@@ -149,8 +149,9 @@ async fn load_rules(app: &App, project_id: i64) -> anyhow::Result<Vec<access::Ru
 /// Serves until `stop`, then tells everybody and lets them go.
 pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationToken) {
     let jobs = TaskTracker::new();
-    // Before the first client: nothing may be missed.
-    jobs.spawn(news::run(Arc::clone(&app), app.store.news(), stop.clone()));
+    if let Some(news) = app.store.take_news() {
+        jobs.spawn(news::run(Arc::clone(&app), news, stop.clone()));
+    }
     for listener in listeners.into_each() {
         jobs.spawn(listener::accept(listener, Arc::clone(&app), stop.clone()));
     }

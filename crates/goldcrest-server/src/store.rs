@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
-use tokio::sync::broadcast;
+use tokio::sync::mpsc::UnboundedSender;
 
 pub(crate) use channels::ChannelRow;
 pub(crate) use check_in::CheckInRow;
@@ -47,7 +47,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
-    teller: broadcast::Sender<News>,
+    news: news::Channel,
 }
 
 impl Store {
@@ -80,13 +80,13 @@ impl Store {
             .connect_with(options.read_only(true))
             .await
             .with_context(|| format!("cannot open the database {} for reading", path.display()))?;
-        Ok(Self { writer, readers, teller: news::channel() })
+        Ok(Self { writer, readers, news: news::Channel::new() })
     }
 
     /// Begins a transaction. Dropped without [`Writing::commit`], it changes nothing.
     pub(crate) async fn begin(&self) -> anyhow::Result<Writing> {
         let transaction = self.writer.begin().await.context("cannot begin a transaction")?;
-        Ok(Writing { transaction, news: Vec::new(), teller: self.teller.clone() })
+        Ok(Writing { transaction, news: Vec::new(), teller: self.news.teller.clone() })
     }
 
     /// Whether the database answers.
@@ -108,7 +108,7 @@ pub(crate) struct Writing {
     transaction: Transaction<'static, Sqlite>,
     /// Told once it is committed.
     news: Vec<News>,
-    teller: broadcast::Sender<News>,
+    teller: UnboundedSender<News>,
 }
 
 impl Writing {

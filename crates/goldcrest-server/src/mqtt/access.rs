@@ -102,7 +102,7 @@ impl Who {
             return true;
         }
         match self {
-            Self::Device { id, .. } => matches(&native::own_filter(*id), topic),
+            Self::Device { id, .. } => native::is_own(*id, topic),
             Self::Member { .. } => true,
             Self::Anonymous { .. } => false,
         }

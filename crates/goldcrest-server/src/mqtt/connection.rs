@@ -106,7 +106,10 @@ async fn talk(socket: &mut Socket<impl Transport>, client: &mut Client, mut alar
         }
         set(alarm.as_mut(), client.deadline(heard, socket));
         match socket.event(&client.link, alarm.as_mut()).await {
-            Event::Bytes => heard = Instant::now(),
+            Event::Bytes => {
+                heard = Instant::now();
+                client.touch();
+            }
             Event::Written => {}
             Event::Packets => more_waits = true,
             Event::Close(code) => return Closing { end: end_of(code), code },

@@ -36,21 +36,30 @@ pub(super) fn own_filter(device_id: i64) -> String {
     format!("{ROOT}{device_id}/#")
 }
 
+/// The device that a topic is about, and the rest of it.
+fn parts(topic: &str) -> Option<(i64, &str)> {
+    let (id, leaf) = topic.strip_prefix(ROOT)?.split_once('/')?;
+    Some((id.parse().ok()?, leaf))
+}
+
+/// Whether a topic is this device's own.
+pub(super) fn is_own(device_id: i64, topic: &str) -> bool {
+    parts(topic).is_some_and(|(id, _)| id == device_id)
+}
+
 /// Whether a device may publish there.
 pub(super) fn may_publish(device_id: i64, topic: &str) -> bool {
-    let own = topic.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix(&device_id.to_string()));
-    own.is_some_and(|leaf| leaf == "/report" || leaf.starts_with("/app/"))
+    parts(topic).is_some_and(|(id, leaf)| id == device_id && (leaf == "report" || leaf.starts_with("app/")))
 }
 
 /// Whether this is a topic of a device's application.
 pub(super) fn is_app(topic: &str) -> bool {
-    let leaf = topic.strip_prefix(ROOT).and_then(|rest| rest.split_once('/'));
-    leaf.is_some_and(|(id, leaf)| id.parse::<i64>().is_ok() && leaf.starts_with("app/"))
+    parts(topic).is_some_and(|(_, leaf)| leaf.starts_with("app/"))
 }
 
 /// The device whose report this is.
 pub(super) fn report_of(topic: &str) -> Option<i64> {
-    topic.strip_prefix(ROOT)?.strip_suffix("/report")?.parse().ok()
+    parts(topic).filter(|(_, leaf)| *leaf == "report").map(|(id, _)| id)
 }
 
 /// A topic or filter with the device's id where it says `me`; `None` when it does not.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Who;
@@ -16,21 +15,15 @@ use crate::store::News;
 const BATCH: usize = 1_000;
 
 /// Passes news on until `stop`.
-pub(super) async fn run(app: Arc<App>, mut news: Receiver<News>, stop: CancellationToken) {
+pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>, stop: CancellationToken) {
     let mut batch = Vec::new();
     loop {
-        let first = tokio::select! {
+        let count = tokio::select! {
             () = stop.cancelled() => return,
-            first = news.recv() => first,
+            count = news.recv_many(&mut batch, BATCH) => count,
         };
-        match first {
-            Ok(piece) => batch.push(piece),
-            // Some were missed: everybody connected is told anew.
-            Err(RecvError::Lagged(_)) => tell_all(&app).await,
-            Err(RecvError::Closed) => return,
-        }
-        while let (true, Ok(piece)) = (batch.len() < BATCH, news.try_recv()) {
-            batch.push(piece);
+        if count == 0 {
+            return;
         }
         let mut devices = BTreeSet::new();
         for piece in batch.drain(..) {
@@ -38,7 +31,7 @@ pub(super) async fn run(app: Arc<App>, mut news: Receiver<News>, stop: Cancellat
                 News::Desired { device_id } => {
                     devices.insert(device_id);
                 }
-                News::Keyring { project_id } => devices.extend(online(&app, Some(project_id))),
+                News::Keyring { project_id } => devices.extend(online(&app, project_id)),
                 News::DeviceToken { device_id } => expel_device(&app, device_id),
                 News::Token { project_id, name } => expel_member(&app, project_id, &name),
                 News::Rules { project_id } => reload_rules(&app, project_id).await,
@@ -46,14 +39,6 @@ pub(super) async fn run(app: Arc<App>, mut news: Receiver<News>, stop: Cancellat
         }
         tell_desired(&app, devices).await;
     }
-}
-
-async fn tell_all(app: &Arc<App>) {
-    for (project_id, hub) in app.mqtt.hubs() {
-        let _ = hub;
-        reload_rules(app, project_id).await;
-    }
-    tell_desired(app, online(app, None).into_iter().collect()).await;
 }
 
 /// Publishes what these devices shall run to whoever listens.
@@ -81,8 +66,8 @@ async fn tell_desired(app: &App, devices: BTreeSet<i64>) {
     }
 }
 
-fn online(app: &App, project_id: Option<i64>) -> Vec<i64> {
-    let hubs = app.mqtt.hubs().into_iter().filter(|(id, _)| project_id.is_none_or(|wanted| wanted == *id));
+fn online(app: &App, project_id: i64) -> Vec<i64> {
+    let hubs = app.mqtt.hubs().into_iter().filter(|(id, _)| *id == project_id);
     hubs.flat_map(|(_, hub)| hub.lock().online_devices()).collect()
 }
 

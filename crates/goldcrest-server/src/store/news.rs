@@ -1,11 +1,10 @@
 //! What a committed transaction means to those who are connected: told once it is certain.
 
-use tokio::sync::broadcast;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Store, Writing};
-
-/// Pieces of news that wait for a slow listener; who misses some is told so.
-const BACKLOG: usize = 4_096;
 
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +21,32 @@ pub(crate) enum News {
     Rules { project_id: i64 },
 }
 
-/// The channel of a store.
-pub(super) fn channel() -> broadcast::Sender<News> {
-    broadcast::channel(BACKLOG).0
+/// From the writer to the one who passes news on. It has no bound of its own, because no piece may be lost (one may end a stranger's
+/// connection): a transaction tells at most once per row that it changed, and whoever listens is faster than the disk that wrote it.
+#[derive(Debug, Clone)]
+pub(super) struct Channel {
+    pub(super) teller: UnboundedSender<News>,
+    listener: Arc<Mutex<Option<UnboundedReceiver<News>>>>,
+}
+
+impl Channel {
+    pub(super) fn new() -> Self {
+        let (teller, listener) = unbounded_channel();
+        Self { teller, listener: Arc::new(Mutex::new(Some(listener))) }
+    }
 }
 
 impl Store {
-    /// What is committed from now on.
-    pub(crate) fn news(&self) -> broadcast::Receiver<News> {
-        self.teller.subscribe()
+    /// What is committed, since the store was opened. There is one listener: `None` for a second one.
+    pub(crate) fn take_news(&self) -> Option<UnboundedReceiver<News>> {
+        self.news.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl Writing {
     /// Notes what to tell when this transaction is committed.
     pub(super) fn will_tell(&mut self, news: News) {
-        if !self.news.contains(&news) {
+        if self.news.last() != Some(&news) {
             self.news.push(news);
         }
     }

@@ -150,7 +150,7 @@ impl Sandbox {
     /// Starts a server on a free port.
     pub(crate) fn serve_only(&self) -> Served {
         let data = self.path("data");
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--json", "--data"]);
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--no-mqtt", "--json", "--data"]);
         let mut child = command.arg(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

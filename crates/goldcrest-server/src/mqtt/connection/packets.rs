@@ -26,10 +26,7 @@ impl Client {
             }
             Packet::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe, out)).await?,
             Packet::Unsubscribe { id, filters } => self.unsubscribe(id, &filters, out),
-            Packet::Ping => {
-                self.touch();
-                encode::pong(out);
-            }
+            Packet::Ping => encode::pong(out),
             Packet::Disconnect { with_will, session_expiry_s } => {
                 if let Some(seconds) = session_expiry_s {
                     let set = self.hub.set_expiry(self.id, &self.link, seconds);

@@ -233,3 +233,49 @@ async fn bytes_in_any_pieces_are_the_same_packets() {
         assert_eq!(witness.message().await.topic, format!("t/{number}"));
     }
 }
+
+/// The next of a sequence of numbers that looks random and is the same each time.
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state >> 33).unwrap()
+}
+
+#[tokio::test]
+async fn no_bytes_after_a_good_connect_do_more_than_end_the_connection() {
+    let app = TestApp::start().await;
+    let (mut witness, _) = Peer::join(app.mqtt, hello(5, "witness")).await;
+    witness.subscribe("untouched", 1).await;
+    let mut state = 0x9e37_79b9_7f4a_7c15;
+    for round in 0..600 {
+        let version = if round % 2 == 0 { 4 } else { 5 };
+        let kept = Hello { is_clean: round % 3 == 0, ..hello(version, "fuzz") };
+        let (mut peer, _) = Peer::join(app.mqtt, kept).await;
+        let mut bytes = Vec::new();
+        for _ in 0..8 {
+            let id = u16::try_from(next(&mut state) % 5).unwrap();
+            let body =
+                [&id.to_be_bytes()[..], &text("t/+")[..next(&mut state) % 6], &[0; 3][..next(&mut state) % 4]].concat();
+            bytes.extend(match next(&mut state) % 6 {
+                0 => peer.publish_bytes("t/x", b"payload", [0, 1, 2, 4, 5][next(&mut state) % 5], id + 1, &[]),
+                1 => packet(0x82, &[&[0, 1][..], if version == 5 { &[0] } else { &[] }, &text("t/#"), &[2]].concat()),
+                2 => packet([0x40, 0x50, 0x62, 0x70][next(&mut state) % 4], &body[..2]),
+                3 => packet(u8::try_from(next(&mut state) % 256).unwrap(), &body),
+                _ => vec![0xc0, 0],
+            });
+        }
+        for _ in 0..next(&mut state) % 4 {
+            let at = next(&mut state) % bytes.len();
+            bytes[at] = u8::try_from(next(&mut state) % 256).unwrap();
+        }
+        peer.send(&bytes).await;
+        drop(peer);
+    }
+    // Each one was counted out again: a task that panicked would not have been.
+    while metric(&app, "connections").await > 1 {
+        tokio::task::yield_now().await;
+    }
+    witness.publish("untouched", "still", 1).await;
+    assert_eq!(witness.message().await.payload, "still");
+}
