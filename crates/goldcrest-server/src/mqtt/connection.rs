@@ -16,12 +16,14 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use self::packets::Errand;
 pub(super) use self::socket::Transport;
 use self::socket::{Event, Socket};
 use super::access::Who;
 use super::counters::{End, Refusal};
 use super::hub::{Departure, Hub, Link, SessionId};
 use super::limits::{CONNECT_TIMEOUT, MAX_PACKET, WRITE_TIMEOUT};
+use super::listener::Slots;
 use super::reason;
 use super::wire::encode;
 use super::wire::{self, Version, Violation};
@@ -57,15 +59,17 @@ impl From<Violation> for Closing {
     }
 }
 
-/// Serves a connection to its end. `pending` is its place among those who have not said who they are.
-pub(super) async fn serve(stream: impl Transport, app: Arc<App>, pending: OwnedSemaphorePermit) {
+/// Serves a connection: lets its client in, or not. The conversation is a task of its own, because the memory of a task is that of its
+/// hungriest moment, and thousands of clients stay.
+pub(super) async fn serve(stream: impl Transport + 'static, app: Arc<App>, slots: Slots) {
+    let Slots { open, pending } = slots;
     let mut socket = Socket::new(stream);
     let welcomed = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(welcome::welcome(&mut socket, &app))).await;
     drop(pending);
     let refusal = match welcomed {
         Ok(Ok(client)) => {
-            drop(app);
-            return converse(socket, client).await;
+            app.mqtt.tasks.spawn(converse(socket, client, open));
+            return;
         }
         Ok(Err(refusal)) => refusal,
         Err(_) => Some(Refusal::Timeout),
@@ -76,11 +80,30 @@ pub(super) async fn serve(stream: impl Transport, app: Arc<App>, pending: OwnedS
     Box::pin(socket.close()).await;
 }
 
-async fn converse(mut socket: Socket<impl Transport>, mut client: Client) {
-    let closing = {
-        let mut alarm = pin!(tokio::time::sleep(WRITE_TIMEOUT));
-        talk(&mut socket, &mut client, alarm.as_mut()).await
-    };
+/// Talks with a client to the end.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would keep its arguments twice, for each of thousands of clients"
+)]
+fn converse<S: Transport>(
+    mut socket: Socket<S>,
+    mut client: Client,
+    open: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let closing = {
+            let mut alarm = pin!(tokio::time::sleep(WRITE_TIMEOUT));
+            talk(&mut socket, &mut client, alarm.as_mut()).await
+        };
+        leave(&mut socket, &client, closing);
+        if closing.end != End::Lost {
+            Box::pin(socket.close()).await;
+        }
+        drop(open);
+    }
+}
+
+fn leave(socket: &mut Socket<impl Transport>, client: &Client, closing: Closing) {
     let departure = if closing.end == End::Goodbye { Departure::Goodbye } else { Departure::Lost };
     client.hub.detach(client.id, &client.link, departure);
     client.app.mqtt.counters.closed(closing.end);
@@ -88,18 +111,22 @@ async fn converse(mut socket: Socket<impl Transport>, mut client: Client) {
     if closing.code != reason::SUCCESS {
         encode::disconnect(&mut socket.out, client.version, closing.code);
     }
-    drop(client);
-    if closing.end != End::Lost {
-        Box::pin(socket.close()).await;
-    }
 }
 
 async fn talk(socket: &mut Socket<impl Transport>, client: &mut Client, mut alarm: Pin<&mut Sleep>) -> Closing {
     let mut heard = Instant::now();
     let mut more_waits = true;
     loop {
-        if let Err(closing) = client.take_frames(socket).await {
-            return closing;
+        loop {
+            match client.take_frames(socket) {
+                Ok(None) => break,
+                Ok(Some(errand)) => {
+                    if let Err(closing) = Box::pin(client.run(errand, &mut socket.out)).await {
+                        return closing;
+                    }
+                }
+                Err(closing) => return closing,
+            }
         }
         if more_waits && !socket.is_writing() {
             more_waits = client.hub.take_packets(client.id, &client.link, &mut socket.out);
@@ -140,14 +167,16 @@ fn set(mut alarm: Pin<&mut Sleep>, deadline: Instant) {
 }
 
 impl Client {
-    /// Handles every whole packet that has been read.
-    async fn take_frames(&mut self, socket: &mut Socket<impl Transport>) -> Result<(), Closing> {
+    /// Handles every whole packet that has been read, up to one that needs the database.
+    fn take_frames(&mut self, socket: &mut Socket<impl Transport>) -> Result<Option<Errand>, Closing> {
         while let Some((first, body)) = socket.frame(MAX_PACKET)? {
             let packet = wire::parse(self.version, first, socket.body(&body));
             socket.consumed(&body);
-            self.handle(packet?, &mut socket.out).await?;
+            if let Some(errand) = self.handle(packet?, &mut socket.out)? {
+                return Ok(Some(errand));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// When to look whether something is overdue.

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, Transport};
+use super::connection;
 use super::counters::Refusal;
 use super::limits::CONNECT_TIMEOUT;
 use super::{MqttSettings, tls};
@@ -125,11 +125,10 @@ where
 }
 
 async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Arc<App>, slots: Slots) {
-    let Slots { open, pending } = slots;
     match tls {
-        None => converse(stream, app, pending).await,
-        Some(acceptor) => match tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(acceptor.accept(stream))).await {
-            Ok(Ok(stream)) => Box::pin(converse(stream, app, pending)).await,
+        None => connection::serve(stream, app, slots).await,
+        Some(acceptor) => match tokio::time::timeout(CONNECT_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => connection::serve(stream, app, slots).await,
             Ok(Err(error)) => {
                 tracing::debug!(error = %error, "no TLS with an mqtt client");
                 app.mqtt.counters.refused(Refusal::Tls);
@@ -137,9 +136,4 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Arc<App>, slots
             Err(_) => app.mqtt.counters.refused(Refusal::Timeout),
         },
     }
-    drop(open);
-}
-
-async fn converse(stream: impl Transport, app: Arc<App>, pending: OwnedSemaphorePermit) {
-    connection::serve(stream, app, pending).await;
 }

@@ -27,12 +27,10 @@ pub(crate) async fn open(State(app): State<Arc<App>>, mut request: Request) -> R
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| Failure::Invalid("this connection cannot be upgraded".into()))?;
     let serve = |app: Arc<App>, slots: Slots| async move {
-        let Slots { open, pending } = slots;
         // Ends with an error when the client left before its answer.
         if let Ok(upgraded) = upgrade.await {
-            Box::pin(connection::serve(WebSocket::new(TokioIo::new(upgraded)), app, pending)).await;
+            connection::serve(WebSocket::new(TokioIo::new(upgraded)), app, slots).await;
         }
-        drop(open);
     };
     if !admit(&app, serve) {
         app.mqtt.counters.refused(Refusal::Limit);

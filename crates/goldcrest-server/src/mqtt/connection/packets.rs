@@ -4,15 +4,27 @@ use super::{Client, Closing};
 use crate::mqtt::access::Who;
 use crate::mqtt::counters::End;
 use crate::mqtt::reason;
-use crate::mqtt::wire::{Packet, Violation, encode};
+use crate::mqtt::wire::{Packet, Publish, Subscribe, Violation, encode};
 
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
 
+/// What a packet asks for that takes a while: the database is needed.
+#[derive(Debug)]
+pub(super) enum Errand {
+    Subscribe(Subscribe),
+    /// A board's report.
+    Report {
+        device_id: i64,
+        publish: Publish,
+    },
+}
+
 impl Client {
-    pub(super) async fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) -> Result<(), Closing> {
+    /// Does what a packet asks for, or says what is to be waited for.
+    pub(super) fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) -> Result<Option<Errand>, Closing> {
         match packet {
-            Packet::Publish(publish) => self.take_publish(publish, out).await?,
+            Packet::Publish(publish) => return self.take_publish(publish, out),
             Packet::PubAck { id } | Packet::PubComp { id } | Packet::PubRec { id, is_refusal: true } => {
                 self.hub.acknowledged(self.id, &self.link, id);
             }
@@ -24,7 +36,7 @@ impl Client {
                 let is_known = self.hub.let_go(self.id, &self.link, id);
                 encode::acknowledgement(out, self.version, PUBCOMP, id, known_or_not(is_known));
             }
-            Packet::Subscribe(subscribe) => Box::pin(self.subscribe(subscribe, out)).await?,
+            Packet::Subscribe(subscribe) => return Ok(Some(Errand::Subscribe(subscribe))),
             Packet::Unsubscribe { id, filters } => self.unsubscribe(id, &filters, out),
             Packet::Ping => encode::pong(out),
             Packet::Disconnect { with_will, session_expiry_s } => {
@@ -36,7 +48,15 @@ impl Client {
                 return Err(Closing { end, code: reason::SUCCESS });
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Does what could not be done at once.
+    pub(super) async fn run(&mut self, errand: Errand, out: &mut Vec<u8>) -> Result<(), Closing> {
+        match errand {
+            Errand::Subscribe(subscribe) => self.subscribe(subscribe, out).await,
+            Errand::Report { device_id, publish } => self.report(device_id, publish, out).await,
+        }
     }
 
     /// A board that speaks is there.

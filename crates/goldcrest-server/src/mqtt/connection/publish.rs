@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::packets::Errand;
 use super::{Client, Closing};
 use crate::failure::Failure;
 use crate::mqtt::counters::Drop;
@@ -17,7 +18,7 @@ const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
 
 impl Client {
-    pub(super) async fn take_publish(&mut self, mut publish: Publish, out: &mut Vec<u8>) -> Result<(), Closing> {
+    pub(super) fn take_publish(&mut self, mut publish: Publish, out: &mut Vec<u8>) -> Result<Option<Errand>, Closing> {
         self.app.mqtt.counters.received();
         self.resolve_alias(&mut publish)?;
         if !topic::is_topic(&publish.topic) {
@@ -30,12 +31,30 @@ impl Client {
                 Taken::New => {}
                 Taken::Known => {
                     encode::acknowledgement(out, self.version, PUBREC, id, reason::SUCCESS);
-                    return Ok(());
+                    return Ok(None);
                 }
                 Taken::TooMany => return Err(Violation(reason::RECEIVE_MAXIMUM_EXCEEDED).into()),
             }
         }
-        let code = self.accept(publish).await?;
+        if let Some(spelled_out) = native::spelled_out(&self.who, &publish.topic) {
+            publish.topic = spelled_out;
+        }
+        let rules = Arc::clone(self.hub.lock().rules());
+        let code = if self.who.may_publish(&rules, &publish.topic) {
+            match destination(&self.who, &publish.topic) {
+                Destination::Report { device_id } => return Ok(Some(Errand::Report { device_id, publish })),
+                Destination::Project => self.route(publish),
+            }
+        } else {
+            self.app.mqtt.counters.dropped(Drop::Forbidden, 1);
+            reason::NOT_AUTHORIZED
+        };
+        self.acknowledge(id, qos, code, out);
+        Ok(None)
+    }
+
+    /// Tells the sender what became of its message. MQTT 3.1.1 has no word for a refusal: there a refused message is acknowledged.
+    fn acknowledge(&self, id: u16, qos: u8, code: u8, out: &mut Vec<u8>) {
         match qos {
             1 => encode::acknowledgement(out, self.version, PUBACK, id, code),
             2 => {
@@ -45,31 +64,6 @@ impl Client {
                 encode::acknowledgement(out, self.version, PUBREC, id, code);
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Takes the message in. The reason code for its sender; MQTT 3.1.1 knows none, so there a refused message is acknowledged and dropped.
-    async fn accept(&mut self, mut publish: Publish) -> Result<u8, Closing> {
-        if let Some(spelled_out) = native::spelled_out(&self.who, &publish.topic) {
-            publish.topic = spelled_out;
-        }
-        let rules = Arc::clone(self.hub.lock().rules());
-        if !self.who.may_publish(&rules, &publish.topic) {
-            self.app.mqtt.counters.dropped(Drop::Forbidden, 1);
-            return Ok(reason::NOT_AUTHORIZED);
-        }
-        match destination(&self.who, &publish.topic) {
-            Destination::Report { device_id } => {
-                publish.retain = false;
-                let code = Box::pin(self.report(device_id, publish.payload.as_slice())).await?;
-                if code != reason::SUCCESS {
-                    return Ok(code);
-                }
-                self.route(publish);
-                Ok(reason::SUCCESS)
-            }
-            Destination::Project => Ok(self.route(publish)),
         }
     }
 
@@ -92,20 +86,32 @@ impl Client {
     }
 
     /// A board's report is acknowledged once it is stored.
-    async fn report(&self, device_id: i64, payload: &[u8]) -> Result<u8, Closing> {
-        match native::take_report(&self.app, device_id, payload).await {
-            Ok(()) => Ok(reason::SUCCESS),
+    pub(super) async fn report(
+        &mut self,
+        device_id: i64,
+        mut publish: Publish,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Closing> {
+        let (id, qos) = (publish.id, publish.qos);
+        let code = match native::take_report(&self.app, device_id, publish.payload.as_slice()).await {
+            Ok(()) => {
+                publish.retain = false;
+                self.route(publish);
+                reason::SUCCESS
+            }
             Err(Failure::Invalid(why)) => {
                 tracing::debug!(device.id = device_id, why, "report over MQTT not understood");
                 self.app.mqtt.counters.dropped(Drop::BadReport, 1);
-                Ok(reason::PAYLOAD_INVALID)
+                reason::PAYLOAD_INVALID
             }
             Err(failure) => {
                 tracing::error!(device.id = device_id, error = ?failure, "report over MQTT not stored");
                 // Without an acknowledgement the board sends it again.
-                Err(Violation(reason::SERVER_BUSY).into())
+                return Err(Violation(reason::SERVER_BUSY).into());
             }
-        }
+        };
+        self.acknowledge(id, qos, code, out);
+        Ok(())
     }
 
     /// Puts the topic in that an alias stands for, and learns new aliases.
