@@ -67,23 +67,27 @@ impl<S> WebSocket<S> {
         }
     }
 
-    /// The header is whole: how long is the payload, and is it one that may come?
-    fn begin(&mut self) -> io::Result<()> {
-        let (extended, _) = self.header[2..10].split_at(8);
+    /// The first two bytes have come: is it a frame that a client may send?
+    fn check(&self) -> io::Result<()> {
+        let is_known = matches!(self.kind(), CONTINUATION | BINARY | CLOSE | PING | PONG);
+        let is_masked = self.header[1] & 0x80 != 0;
+        let is_whole = self.header[0] & FINAL != 0 && usize::from(self.header[1] & 0x7f) <= MAX_CONTROL;
+        let is_control = self.kind() & 8 != 0;
+        if !is_known || !is_masked || self.header[0] & 0x70 != 0 || (is_control && !is_whole) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(())
+    }
+
+    /// The header is whole: how long is the payload?
+    fn begin(&mut self) {
+        let extended = &self.header[2..10];
         self.left = match self.header[1] & 0x7f {
             126 => u64::from(u16::from_be_bytes([extended[0], extended[1]])),
             127 => extended.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
             length => u64::from(length),
         };
         self.come = 0;
-        let is_control = self.kind() & 8 != 0;
-        let is_known = matches!(self.kind(), CONTINUATION | BINARY | CLOSE | PING | PONG);
-        let is_masked = self.header[1] & 0x80 != 0;
-        let is_whole = self.header[0] & FINAL != 0 && self.left <= MAX_CONTROL as u64;
-        if !is_known || !is_masked || self.header[0] & 0x70 != 0 || (is_control && !is_whole) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(())
     }
 
     fn unmask(&mut self, bytes: &mut [u8]) {
@@ -155,8 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                     return Poll::Ready(Ok(()));
                 }
                 this.header_length += come;
-                if this.header_length == this.wanted() && this.header_length > 2 {
-                    this.begin()?;
+                if this.header_length >= 2 {
+                    this.check()?;
+                }
+                if this.header_length > 2 && this.header_length == this.wanted() {
+                    this.begin();
                 }
                 continue;
             }
@@ -223,3 +230,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {}
+
+#[cfg(test)]
+mod tests;

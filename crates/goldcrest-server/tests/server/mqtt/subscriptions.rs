@@ -119,8 +119,8 @@ async fn a_project_grants_its_boards_what_its_rules_say() {
     assert_eq!(b.publish("rooms/two/light", "on", 1).await, 0x87);
     let admin = app.admin();
     let rule = |allow: &str, filter: &str| json!({"allow": allow, "filter": filter});
-    let hears = admin.post("/api/v1/mqtt/rules", rule("subscribe", "rooms/#")).await.expect(201).json();
     admin.post("/api/v1/mqtt/rules", rule("publish", "rooms/{name}/+")).await.expect(201);
+    let hears = admin.post("/api/v1/mqtt/rules", rule("subscribe", "rooms/#")).await.expect(201).json();
     // In force for who is connected, as soon as the endpoint has read them.
     while a.subscribe("rooms/#", 0).await != 0 {}
     assert_eq!(a.subscribe("#", 0).await, 0x80);
