@@ -148,6 +148,9 @@ impl Server {
     /// # Errors
     /// None at present; a failed job is logged and tried again.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        if let Some(address) = self.mqtt_taken() {
+            tracing::warn!(mqtt.listen = %address, "another program has this address: mqtt is served over WebSocket only");
+        }
         let stop_jobs = CancellationToken::new();
         let jobs = TaskTracker::new();
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());

@@ -137,6 +137,9 @@ fn bind_failure(why: &anyhow::Error) -> Failure {
     let kind = why.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     let failure = Failure::chain(why);
     match kind {
+        Some(ErrorKind::AddrInUse) if failure.message.contains("MQTT") => {
+            failure.hint("is a broker running there? --mqtt and --mqtt-tls take other addresses")
+        }
         Some(ErrorKind::AddrInUse) => failure.hint("is another server running there? --listen takes another address"),
         Some(ErrorKind::AddrNotAvailable) => failure.hint("--listen takes an address of this machine"),
         Some(ErrorKind::PermissionDenied) => failure.hint("ports below 1024 and foreign folders need more rights"),

@@ -6,6 +6,7 @@
 
 mod files;
 mod keys;
+mod mqtt;
 mod pack;
 mod publish;
 mod refuse;
