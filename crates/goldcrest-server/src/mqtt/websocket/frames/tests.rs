@@ -29,19 +29,18 @@ fn read_all(sent: Vec<u8>, piece: usize) -> std::io::Result<Vec<u8>> {
             result
         };
         let mut answers = Vec::new();
-        let (_, result, _) = tokio::join!(writing, reading, far_reading.read_to_end(&mut answers));
+        let ((), result, _) = tokio::join!(writing, reading, far_reading.read_to_end(&mut answers));
         result.map(|_| read)
     })
 }
 
 fn frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     let mut bytes = vec![first];
-    match u8::try_from(payload.len()) {
-        Ok(length @ 0..126) => bytes.push(0x80 | length),
-        _ => {
-            bytes.push(0xfe);
-            bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
-        }
+    if let Ok(length @ 0..126) = u8::try_from(payload.len()) {
+        bytes.push(0x80 | length);
+    } else {
+        bytes.push(0xfe);
+        bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
     }
     bytes.extend(mask);
     bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
