@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,12 @@ use crate::App;
 
 /// Pause after a failed accept: without it, a process out of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After this long without a byte the system asks whether the other side is there,
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+/// again after this long,
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+/// and this often before it gives up.
+const PROBES: u32 = 4;
 
 /// Bound and not yet served.
 #[derive(Default)]
@@ -91,7 +98,7 @@ pub(super) async fn accept(listener: Listener, app: Arc<App>, stop: Cancellation
         match accepted {
             Ok((stream, _)) => {
                 let tls = listener.tls.clone();
-                let _ = stream.set_nodelay(true);
+                prepare(&stream);
                 if !admit(&app, |app, slots| serve(stream, tls, app, slots)) {
                     app.mqtt.counters.refused(Refusal::Limit);
                 }
@@ -102,6 +109,17 @@ pub(super) async fn accept(listener: Listener, app: Arc<App>, stop: Cancellation
             }
         }
     }
+}
+
+/// Sets what a connection needs of the system; it serves without, only worse.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    // Who asked for no keep-alive and is gone without a word is noticed all the same.
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_keepidle(stream, PROBE_AFTER)
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, PROBE_EVERY))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, PROBES));
 }
 
 /// A connection's places, given back when it ends.

@@ -115,3 +115,26 @@ async fn projects_never_see_each_other() {
     member.nothing().await;
     stranger.nothing().await;
 }
+
+/// Small boards write a packet in pieces, on sockets that wait for an acknowledgement between two of them. A server that acknowledges
+/// late, as systems do, costs them 40 ms for each packet.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn packets_in_small_writes_are_not_held_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = TestApp::start().await;
+    let mut board = tokio::net::TcpStream::connect(app.mqtt).await.unwrap();
+    board.write_all(&hello(4, "umqtt").bytes()).await.unwrap();
+    board.read_exact(&mut [0; 4]).await.unwrap();
+    let started = std::time::Instant::now();
+    for id in 1..=100_u8 {
+        for piece in [&b"\x32\x0c"[..], b"\x00\x01t", &[0, id], b"payload"] {
+            board.write_all(piece).await.unwrap();
+        }
+        let mut answer = [0; 4];
+        board.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, [0x40, 2, 0, id]);
+    }
+    let took = started.elapsed();
+    assert!(took.as_secs_f32() < 3.0, "{took:?}: 40 ms for each would be 4 s");
+}
