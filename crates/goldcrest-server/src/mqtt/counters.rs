@@ -1,9 +1,11 @@
 //! What the endpoint counts, and how `/metrics` shows it (Prometheus text; names end in what they count).
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use super::hub::Size;
+use super::limits::MAX_HELD_BYTES;
 
 /// Why a message did not reach a client, or was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +50,23 @@ const REFUSALS: [&str; 8] = ["limit", "timeout", "protocol", "credentials", "cli
 const ENDS: [&str; 9] =
     ["goodbye", "lost", "keep-alive", "slow-reader", "taken-over", "protocol", "too-large", "expelled", "stopping"];
 
+/// Bytes that something holds while it lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl std::ops::Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    held: Arc<AtomicUsize>,
     connections: AtomicI64,
     accepted: AtomicU64,
     received: AtomicU64,
@@ -89,6 +105,17 @@ impl Counters {
         self.sent.fetch_add(messages, Ordering::Relaxed);
     }
 
+    /// Counts bytes for as long as the value lives.
+    pub(super) fn hold(&self, bytes: usize) -> Held {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Held { all: Arc::clone(&self.held), bytes }
+    }
+
+    /// Whether clients' messages may take more memory.
+    pub(super) fn has_room(&self) -> bool {
+        self.held.load(Ordering::Relaxed) < MAX_HELD_BYTES
+    }
+
     /// The text of `/metrics`.
     pub(super) fn text(&self, size: Size) -> String {
         let mut text = String::new();
@@ -109,6 +136,12 @@ impl Counters {
         family("connections", "gauge", "Clients connected now.", &one(self.connections.load(Ordering::Relaxed)));
         family("sessions", "gauge", "Sessions kept, of clients connected or away.", &count(size.sessions));
         family("queued_messages", "gauge", "Messages that wait for a client.", &count(size.queued));
+        family(
+            "held_bytes",
+            "gauge",
+            "Bytes of messages, wherever they wait.",
+            &count(self.held.load(Ordering::Relaxed)),
+        );
         family("retained_messages", "gauge", "Messages retained.", &count(size.retained));
         family("accepted_total", "counter", "Clients let in.", &one(total(&self.accepted)));
         family("refused_total", "counter", "Connections not let in.", &each(&REFUSALS, &self.refused));

@@ -47,6 +47,10 @@ pub(super) const MAX_SUBSCRIPTIONS: usize = 100;
 pub(super) const MAX_QUEUED: usize = 1_000;
 /// Most payload bytes of them.
 pub(super) const MAX_QUEUED_BYTES: usize = 1 << 20;
+/// Most bytes that messages of clients may take in all, wherever they wait; beyond it, new ones are refused.
+pub(super) const MAX_HELD_BYTES: usize = 512 << 20;
+/// What a waiting message costs besides its content, each time that it waits.
+pub(super) const PARCEL_BYTES: usize = 64;
 /// Most sessions of a project, live or kept.
 pub(super) const MAX_SESSIONS: usize = 100_000;
 /// Longest time a session is kept for a client that is away; MQTT 5 clients are told.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mqtt_protocol_core::mqtt::common::ArcPayload;
 
+use super::counters::Held;
 use super::hub::SessionId;
 
 /// A message on its way; never changed, so that a thousand receivers share it.
@@ -21,6 +22,8 @@ pub(super) struct Message {
     pub(super) expires: Option<Instant>,
     /// Who sent it: for subscriptions that do not want their own.
     pub(super) from: Option<SessionId>,
+    /// Its memory, if it came from a client.
+    pub(super) _held: Option<Held>,
 }
 
 impl Message {
@@ -34,6 +37,7 @@ impl Message {
             properties: Box::default(),
             expires: None,
             from: None,
+            _held: None,
         })
     }
 

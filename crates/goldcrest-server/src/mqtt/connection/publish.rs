@@ -68,6 +68,12 @@ impl Client {
     }
 
     fn route(&self, publish: Publish) -> u8 {
+        let counters = &self.app.mqtt.counters;
+        if !counters.has_room() {
+            counters.dropped(Drop::QueueFull, 1);
+            return reason::QUOTA_EXCEEDED;
+        }
+        let held = counters.hold(publish.topic.len() + publish.payload.len() + publish.properties.len());
         let message = Message {
             topic: publish.topic.into(),
             payload: publish.payload,
@@ -76,6 +82,7 @@ impl Client {
             properties: publish.properties.into(),
             expires: publish.expiry_s.map(|seconds| end_of(seconds, Instant::now())),
             from: Some(self.id),
+            _held: Some(held),
         };
         let routed = self.hub.publish(message);
         match routed.receivers {

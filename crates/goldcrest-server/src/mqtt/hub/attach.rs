@@ -7,6 +7,7 @@ use super::outbox::Outbox;
 use super::session::{Key, PendingWill, Session};
 use super::{Hub, Link, SessionId, State};
 use crate::mqtt::access::Who;
+use crate::mqtt::counters::Counters;
 use crate::mqtt::limits::{MAX_SESSION_EXPIRY_S, MAX_SESSIONS};
 use crate::mqtt::message::{Message, end_of, payload_of};
 use crate::mqtt::wire::{Connect, Will};
@@ -47,10 +48,11 @@ impl Hub {
     pub(in crate::mqtt) fn attach(&self, arrival: Arrival<'_>) -> Result<Attached, Crowded> {
         let mut state = self.lock();
         let Arrival { key, who, connect, will, link } = arrival;
+        let counters = Arc::clone(&state.counters);
         let known = state.by_key.get(&key).copied();
         let was_online = known.is_some_and(|id| state.take_over(id, connect.is_clean));
         let kept = state.by_key.get(&key).copied().and_then(|id| Some((id, state.sessions.get_mut(&id)?)));
-        let will = will.map(|will| Box::new(PendingWill::new(will)));
+        let will = will.map(|will| Box::new(PendingWill::new(will, &counters)));
         let (id, session_present) = if let Some((id, session)) = kept {
             session.outbox.resume(connect);
             (session.who, session.will) = (who, will);
@@ -212,7 +214,8 @@ impl State {
 }
 
 impl PendingWill {
-    fn new(will: Will) -> Self {
+    fn new(will: Will, counters: &Counters) -> Self {
+        let held = Some(counters.hold(will.topic.len() + will.payload.len() + will.properties.len()));
         let message = Message {
             topic: will.topic.into(),
             payload: payload_of(will.payload),
@@ -221,6 +224,7 @@ impl PendingWill {
             properties: will.properties.into(),
             expires: None,
             from: None,
+            _held: held,
         };
         Self { message, expiry_s: will.expiry_s, delay_s: will.delay_s }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::mqtt::counters::Held;
 use crate::mqtt::limits::{MAX_ALIASES_OUT, MAX_INFLIGHT, MAX_QUEUED, MAX_QUEUED_BYTES, MAX_RETAINED, WRITE_CHUNK};
 use crate::mqtt::message::Message;
 use crate::mqtt::native;
@@ -21,6 +22,8 @@ pub(super) struct Parcel {
     pub(super) as_me: bool,
     /// Subscription identifiers.
     pub(super) identifiers: Box<[u32]>,
+    /// Its memory.
+    pub(super) _held: Held,
 }
 
 /// A `QoS` 1 or 2 message that the client has not acknowledged.

@@ -9,7 +9,7 @@ use super::retained::NoRoom;
 use super::subscriptions::Subscription;
 use super::{Hub, Link, SessionId, State};
 use crate::mqtt::counters::Drop;
-use crate::mqtt::limits::MAX_SUBSCRIPTIONS;
+use crate::mqtt::limits::{MAX_SUBSCRIPTIONS, PARCEL_BYTES};
 use crate::mqtt::message::Message;
 
 /// A subscription that its client may have.
@@ -114,6 +114,7 @@ impl State {
                 retain: message.retain && hit.wish.retain_as_published,
                 as_me: hit.wish.as_me,
                 identifiers: hit.identifiers.into(),
+                _held: self.counters.hold(PARCEL_BYTES),
             };
             match (session.outbox.push(parcel, Bound::Live), &session.link) {
                 (Ok(()), Some(link)) => link.wake(),
@@ -135,7 +136,8 @@ impl State {
             }
             let qos = wish.qos.min(message.qos);
             let (as_me, identifiers) = (wish.as_me, identifiers.clone());
-            let parcel = Parcel { message, qos, retain: true, as_me, identifiers };
+            let held = self.counters.hold(PARCEL_BYTES);
+            let parcel = Parcel { message, qos, retain: true, as_me, identifiers, _held: held };
             full += u64::from(session.outbox.push(parcel, Bound::Replay).is_err());
         }
         self.counters.dropped(Drop::QueueFull, full);

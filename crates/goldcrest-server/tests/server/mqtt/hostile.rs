@@ -169,11 +169,13 @@ async fn the_queue_of_a_client_that_is_away_is_bounded() {
     }
     assert_eq!(metric(&app, "queued_messages").await, 1000);
     assert_eq!(metric(&app, "dropped_total{reason=\"queue-full\"}").await, 200);
+    assert!((64_000..80_000).contains(&metric(&app, "held_bytes").await));
     let (mut a, _) = Peer::join(app.mqtt, kept).await;
     for number in 0..1000 {
         assert_eq!(a.message().await.payload, number.to_string());
     }
     a.nothing().await;
+    assert_eq!(metric(&app, "held_bytes").await, 0);
 }
 
 #[tokio::test]
