@@ -10,7 +10,7 @@ _CRASH = b"import app_that_is_not_there\n"
 
 class Release:
     def __init__(self, version, files, main=_CHECK, agent=0, **options):
-        self.files = dict(files, **{"main.py": main + b"# release %d\n" % version})
+        self.files = dict({"main.py": main + b"# release %d\n" % version}, **files)
         self.agent = agent  # 0: without, 1: the agent that the board was provisioned with, 2: the one after it
         self.options = dict(options, version=str(version), counter=10 + version, floor=min(10, version))
 
@@ -53,8 +53,8 @@ _SMALL = dict(_APP, **{"app/net.py": _text("net two", 3900)})
 _FEWER = {p: _APP[p] for p in _APP if "gone" not in p}
 _MOVED = {"app/net.py": _text("net two!", 4600), "app/one.py": _text("new", 900), "thing/in.txt": b"a folder", "lib/util.py": _APP["lib/util.py"]}
 _MOVED["web/index.html"] = _text("a folder", 200)
-_MORE = dict(_APP, **{"zone/last.py": _text("more", 300)})
 _A = Release(1, _APP)
+_MORE = dict(_A.files, **{"zone/last.py": _text("more", 300)})
 _BAD = Release(2, _MOVED, main=_CRASH)
 _RING = signing.keyring([b.root_a], [b.stranger], [b.release_key], version=2), 2
 
@@ -66,7 +66,8 @@ CASES = (
     Case("back to an older release", [_A, Release(2, _MOVED)], _A),
     Case("rollback of a crash", [_A], _BAD, end="old"),
     Case("rollback of the first install", [], Release(1, _APP, main=_CRASH, deletions=sorted(_FOREIGN)), end="old", mine=_FOREIGN),
-    Case("update after a rollback", [_A, _BAD], Release(3, _MORE)),
+    # Only additions: no saved copy stands between the staged files and the state, which littlefs may hide after a cut rename.
+    Case("additions after a rollback", [_A, _BAD], Release(3, _MORE)),
     Case("confirmed by the app", [Release(1, _APP, main=_CONFIRM)], Release(2, _FEWER, main=_CONFIRM), confirm="app"),
     Case("a trial of two boots", [_A], Release(2, _FEWER), late=1),
     Case("agent", [_A], Release(2, _SMALL, agent=2)),

@@ -12,7 +12,6 @@ import sys
 import board as b
 
 _AGAIN = 24576  # bytes that a cut may cost: a large body is kept 16 KiB at a time; the manifest, and what is small
-_READS = 40000  # in one boot; a filesystem that asks for more goes round in a circle
 _BOOTS = 16  # by then every case is at its end, cuts included
 
 
@@ -84,12 +83,12 @@ class Life:
 
     def power(self, image=None):
         """Off and on again, with `image` in the flash or with what it holds. -> the flash."""
-        try:
-            b.vfs.umount("/")
-        except OSError:
-            pass
+        for mounted in ("/.z", "/"):  # also what the agent had mounted when the power went
+            try:
+                b.vfs.umount(mounted)
+            except OSError:
+                pass
         self.board.flash = self.board.flash.again(image)
-        self.board.flash.reads = _READS
         try:
             self.board.mount()
         except OSError as e:

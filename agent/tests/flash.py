@@ -17,13 +17,14 @@ class Nor:
 
     name = "littlefs"
     size = 4096  # bytes of a block
+    patience = 1 << 30  # reads until power-off, before the filesystem is taken to go round in a circle
 
     def __init__(self, blocks=BLOCKS, unit=32, image=None):
         self.cells = list(image) if image else [None] * blocks  # None: erased
         self.own = bytearray(blocks)  # 1: not shared with the image
         self.unit = unit
         self.ops = self.erases = 0
-        self.reads = 1 << 30  # so many before it is taken to go round in a circle
+        self.reads = self.patience
         self.cut = -1
         self.mode = "clean"
         self.seed = 1
@@ -114,6 +115,7 @@ class Sectors(Nor):
 
     name = "fat"
     size = 512
+    patience = 100000
 
     def format(self):
         vfs.VfsFat.mkfs(self)

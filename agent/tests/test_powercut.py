@@ -15,11 +15,11 @@ FIRST_ACT = b'        os.remove(".ota/-")\n'
 def cut_everywhere(boot, flash):
     """Cut an update that adds a file at every operation. -> what was wrong, in words."""
     agent = dict(b.AGENT_FILES, **{"boot.py": boot})
-    one = Release(1, {"app_one.py": b"one = 1\n"})
+    one = Release(1, {})
     bad = Release(2, {}, main=b"raise ValueError\n")
-    three = Release(3, {"app_one.py": b"one = 1\n", "zone.py": b"three = 3\n"})
-    # After a rollback the next state is in the file whose name follows that of the last staged file.
-    life = Life(Case("adds a file", [one, bad], three), flash, agent, {})
+    # Only additions, after a rollback: the state `commit` is in the file whose name follows that of the last staged file.
+    three = Release(3, dict(one.files, **{"app_one.py": b"three = 1\n", "app_two.py": b"three = 2\n"}))
+    life = Life(Case("adds two files", [one, bad], three), flash, agent, {})
     wrong = []
     for saved, ops in life.first():
         for k in range(1, ops + 1):

@@ -19,60 +19,63 @@ struct Mutation {
     jobs: &'static [&'static str],
 }
 
-const MUTATIONS: [Mutation; 12] = [
+const MUTATIONS: [Mutation; 13] = [
     Mutation {
         name: "boot.py without its first act",
         file: "boot.py",
         edits: &[("        os.remove(\".ota/-\")\n", "        pass\n")],
-        jobs: &["littlefs-32-2M/update after a rollback/0"],
+        jobs: &["littlefs-32-2M/additions after a rollback/0"],
     },
     Mutation {
         name: "a staged file is not checked again",
         file: "goldcrest/update.py",
         edits: &[("        if digest and guard.sha(n) != digest:\n", "        if digest and not guard.kind(n):\n")],
-        jobs: &["littlefs-32-2M/large body/100", "fat-2M/small update/0"],
+        jobs: &["fat-2M/small update/0"],
     },
     Mutation {
-        name: "the state says commit before the files are staged",
+        name: "the state is commit before the files are staged",
         file: "goldcrest/update.py",
         edits: &[
+            ("    guard.set_state(\"commit\", etag, floor, run, max(floor, head[\"floor\"], key=int))\n", ""),
             (
-                "    golden()\n    guard.set_state(\"commit\", etag, floor, guard.state()[1], max(floor, head[\"floor\"], key=int))\n",
-                "    golden()\n",
-            ),
-            (
-                "    report(\"downloading\", etag)\n",
-                "    report(\"downloading\", etag)\n    guard.set_state(\"commit\", etag, floor, guard.state()[1], max(floor, head[\"floor\"], key=int))\n",
+                "    report(http, \"downloading\", etag)\n",
+                "    report(http, \"downloading\", etag)\n    guard.set_state(\"commit\", etag, floor, run, max(floor, head[\"floor\"], key=int))\n",
             ),
         ],
-        jobs: &["littlefs-32-2M/small update/100"],
+        jobs: &["littlefs-32-2M/small update/60"],
+    },
+    Mutation {
+        name: "the state names a keyring before it is there",
+        file: "goldcrest/update.py",
+        edits: &[
+            ("    guard.set_state(*s[:6])\n", ""),
+            (
+                "    load(http, http.request(\"/d/v1/keyring\"), ",
+                "    guard.set_state(*s[:6])\n    load(http, http.request(\"/d/v1/keyring\"), ",
+            ),
+        ],
+        jobs: &["littlefs-32-2M/keyring/0"],
     },
     Mutation {
         name: "no saved copy",
         file: "goldcrest/guard.py",
-        edits: &[("                copy(p, o)\n", "                pass\n")],
+        edits: &[("                    copy(p, o)\n", "                    pass\n")],
         jobs: &["fat-2M/small update/0"],
     },
     Mutation {
         name: "a saved copy is not checked",
         file: "goldcrest/guard.py",
-        edits: &[("            if sha(o) != old:\n", "            if old and not kind(o):\n")],
-        jobs: &["littlefs-32-2M/rollback of a crash/0", "fat-2M/rollback of a crash/0"],
+        edits: &[("                if sha(o) != old:\n", "                if old and not kind(o):\n")],
+        jobs: &["littlefs-32-2M/rollback of a crash/0"],
     },
     Mutation {
         name: "the trial begins before the files are in place",
         file: "goldcrest/guard.py",
         edits: &[
-            (
-                "        if not new:\n            prune(p)\n    set_state(\"trial\")\n",
-                "        if not new:\n            prune(p)\n",
-            ),
-            (
-                "    for p, n, o, new, old, _ in entries():\n",
-                "    set_state(\"trial\")\n    for p, n, o, new, old, _ in entries():\n",
-            ),
+            ("                prune(p)\n    set_state(\"trial\")\n", "                prune(p)\n"),
+            ("    for write in (False, True):", "    set_state(\"trial\")\n    for write in (False, True):"),
         ],
-        jobs: &["littlefs-32-2M/small update/100"],
+        jobs: &["littlefs-32-2M/small update/60"],
     },
     Mutation {
         name: "boots are not counted",
@@ -84,8 +87,8 @@ const MUTATIONS: [Mutation; 12] = [
         name: "a rollback keeps what was added",
         file: "goldcrest/guard.py",
         edits: &[(
-            "            if kind(p) == FILE:\n                os.remove(p)\n",
-            "            if False:\n                os.remove(p)\n",
+            "            if kind(p) == _FILE:\n                os.remove(p)\n            prune(p)\n",
+            "            prune(p)\n",
         )],
         jobs: &["littlefs-32-2M/rollback of a crash/20"],
     },
@@ -99,22 +102,22 @@ const MUTATIONS: [Mutation; 12] = [
         jobs: &["littlefs-32-2M/rollback of a crash/0"],
     },
     Mutation {
-        name: "FAT: a file is renamed over another",
+        name: "the target is not removed last",
         file: "goldcrest/guard.py",
-        edits: &[("    if fat():\n        copy(src, dst)", "    if False:\n        copy(src, dst)")],
-        jobs: &["fat-2M/small update/0", "fat-2M/rollback of a crash/0"],
+        edits: &[(" and name not in (run, \"target\"):", " and name != run:")],
+        jobs: &["fat-2M/small update/0", "littlefs-32-2M/small update/0"],
     },
     Mutation {
-        name: "FAT: one state file",
+        name: "one state file",
         file: "goldcrest/guard.py",
         edits: &[("        write(\"s%d\" % (int(s[7]) & 1), ", "        write(\"s0\", ")],
         jobs: &["fat-2M/small update/0"],
     },
     Mutation {
-        name: "the keyring in force is written over",
-        file: "goldcrest/update.py",
-        edits: &[("    s[5] = \"10\"[int(s[5])]\n", "")],
-        jobs: &["fat-2M/keyring/0"],
+        name: "FAT: a file is renamed over another",
+        file: "goldcrest/guard.py",
+        edits: &[("    if fat():\n        copy(src, dst)", "    if False:\n        copy(src, dst)")],
+        jobs: &["fat-2M/small update/0", "fat-2M/rollback of a crash/0"],
     },
 ];
 
