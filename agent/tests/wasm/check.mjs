@@ -1,4 +1,4 @@
-// Runs the agent's tests on another MicroPython: `node check.mjs FOLDER [words]`, where FOLDER holds the npm package
+// Runs the agent's tests on another MicroPython: `node check.mjs FOLDER [words]` (`cargo xtask wasm` does it), where FOLDER holds the npm package
 // @micropython/micropython-webassembly-pyscript of any version from 1.22.0-380 (1.23-preview). It is a 32-bit build without littlefs:
 // the board's root is a folder in memory (LITTLEFS in board.py), and the tests of littlefs are left out.
 import fs from "node:fs";
@@ -27,7 +27,8 @@ mp.runPython(`
 import sys
 sys.path.insert(0, "/w/agent/tests")
 import run
-found = run.tests(words.split())
+slow = "test_network.test_object_cut_at_every_byte"  # a third of the time, and nothing in it depends on the build
+found = [test for test in run.tests(words.split()) if test[0] != slow]
 bad = 0
 count = len(found)
 version = sys.version.split("; ")[1]
