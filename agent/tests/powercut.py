@@ -82,7 +82,7 @@ def one(life, boots, modes, limit, tally):
 def second(life, boots, modes, limit, tally):
     """A cut, and another one in the first boot after it."""
     outer = max(3, limit // 8) if limit else 24
-    inner = max(1, limit // outer) if limit else 0
+    inner = max(1, limit // outer) if limit else 16
 
     def after(label, cut):
         cut()
