@@ -9,6 +9,8 @@ import vfs
 BLOCKS = 88
 MODES = ("clean", "torn", "torn1", "tornlast", "garbage")  # what is done of the operation at the cut: nothing, 5/9, a byte, all but one, noise
 
+_READS = 100000  # until power-off; a FAT that asks for more goes round in a circle
+
 _FF = memoryview(b"\xff" * 4096)
 
 
@@ -17,14 +19,13 @@ class Nor:
 
     name = "littlefs"
     size = 4096  # bytes of a block
-    patience = 1 << 30  # reads until power-off, before the filesystem is taken to go round in a circle
 
     def __init__(self, blocks=BLOCKS, unit=32, image=None):
         self.cells = list(image) if image else [None] * blocks  # None: erased
         self.own = bytearray(blocks)  # 1: not shared with the image
         self.unit = unit
         self.ops = self.erases = 0
-        self.reads = self.patience
+        self.reads = 0
         self.cut = -1
         self.mode = "clean"
         self.seed = 1
@@ -42,7 +43,7 @@ class Nor:
         vfs.mount(vfs.VfsLfs2(self, progsize=self.unit, readsize=self.unit), "/")
 
     def readblocks(self, block, buf, offset=0):
-        if self.dead or self._stuck():
+        if self.dead:
             return -5
         cell = self.cells[block]
         n = len(buf)
@@ -93,11 +94,6 @@ class Nor:
         self.dead = True
         return {"torn": n * 5 // 9, "torn1": 1, "tornlast": n - 1, "garbage": n // 2}.get(self.mode, 0)
 
-    def _stuck(self):
-        self.reads -= 1
-        self.dead = self.reads < 0
-        return self.dead
-
     def _writable(self, block):
         cell = self.cells[block]
         if not self.own[block]:
@@ -115,7 +111,6 @@ class Sectors(Nor):
 
     name = "fat"
     size = 512
-    patience = 100000
 
     def format(self):
         vfs.VfsFat.mkfs(self)
@@ -124,7 +119,9 @@ class Sectors(Nor):
         vfs.mount(vfs.VfsFat(self), "/")
 
     def readblocks(self, block, buf):
-        if self.dead or self._stuck():
+        self.reads += 1
+        if self.dead or self.reads > _READS:
+            self.dead = True
             return -5
         out = memoryview(buf)
         for i in range(len(buf) // self.size):

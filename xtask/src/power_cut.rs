@@ -14,7 +14,7 @@ use crate::steps::run as call;
 use crate::venv::Tools;
 
 /// A board's flash and its images are in the interpreter's heap.
-const HEAP: &str = "heapsize=8M";
+const HEAP: &str = "heapsize=16M";
 /// Flashes whose cuts must all end well, in the order of the closing line; `fat_raw_nor` is only counted.
 const FLASHES: [&str; 3] = ["littlefs", "fat", "fat_raw_nor"];
 
