@@ -83,7 +83,7 @@ async def task():
 
 def safe():
     """What boot.py runs in place of main.py after too many rollbacks."""
-    print("goldcrest: safe mode")
+    print("goldcrest: safe")
     while True:
         poll()
         time.sleep(1)
@@ -276,7 +276,7 @@ def report(http, *said, facts=None):
             body[key] = value
     status = http.request("/d/v1/report", "", json.dumps(body).encode())
     if status >= 500 or status in (401, 408, 429):
-        raise Refused("network", "report %d" % status)
+        raise Refused("network", str(status))
 
 
 class Http(io.IOBase):
@@ -369,7 +369,7 @@ class Http(io.IOBase):
 
     def _fill(self, b):
         if time.ticks_diff(self.until, time.ticks_ms()) < 0:
-            raise Refused("network", "too slow")
+            raise Refused("network", "slow")
         try:
             n = self.s.readinto(b)
         except OSError as e:
