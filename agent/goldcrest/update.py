@@ -46,7 +46,9 @@ def update(http, cfg, status, etag, patch):
     now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
     admit(head, cfg, int(floor), sys.platform, getattr(sys.implementation, "_mpy", 0), now)
     # from here on a manifest that is here is good
-    guard.write("target", "%s %d" % (etag, cfg.get("trial_s", 60)))
+    target = "%s %d" % (etag, cfg.get("trial_s", 60))
+    if guard.read("target") != target:  # a cut in writing it again would cost what is staged
+        guard.write("target", target)
     space()
     report(http, "downloading", etag)
     for p, n, _, digest, have, size in guard.entries():
