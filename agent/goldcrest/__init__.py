@@ -173,7 +173,7 @@ def _check_in(http, cfg):
             guard.clean()  # taken back while it was being staged
         _tries[1] = 0
     elif len(etag) != 64:
-        raise Refused("network", "no ETag")
+        raise Refused("network", "etag")
     elif etag == failed:
         http.close()
     else:
