@@ -64,7 +64,7 @@ if not _settled():
     # What stays is packed: otherwise an update of many files needs a third more heap than the download did.
     _threshold = getattr(gc, "threshold", lambda *n: 0)
     _before = _threshold()
-    _threshold(2048)
+    _threshold(1024)
     _safe = _guard()
     _threshold(_before)
     gc.collect()

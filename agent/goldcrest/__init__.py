@@ -98,7 +98,7 @@ def check(reset=True):
     wait = _poll
     threshold = getattr(gc, "threshold", lambda *n: 0)
     before = threshold()
-    threshold(2048)  # what stays is packed: 8 KB less than when garbage lies between it
+    threshold(1024)  # what stays is packed: 8 KB less than when garbage lies between it
     try:
         with open(guard.R + "goldcrest.json") as f:
             cfg = json.load(f)

@@ -212,8 +212,9 @@ def rsa(modulus, sig, digest):
     if s >= n:
         return False
     for _ in range(16):
+        m *= m
         gc.collect()  # the numbers are the largest things here
-        m = m * m % n
+        m %= n
     return (m * s % n).to_bytes(k, "big") == b"\0\1" + b"\xff" * (k - 54) + _INFO + digest
 
 
