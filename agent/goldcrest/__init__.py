@@ -103,7 +103,7 @@ def check(reset=True):
         with open(guard.R + "goldcrest.json") as f:
             cfg = json.load(f)
         how = cfg.get("confirm")
-        _wait = how if guard.state()[0] == "trial" and isinstance(how, int) else None
+        _wait = how if isinstance(how, int) and guard.state()[0] == "trial" else None
         servers = [cfg["server"]] + cfg.get("recovery", [])
         http = Http(servers[_missed // _MISSES % len(servers)], cfg)
         _missed += 1

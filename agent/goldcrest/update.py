@@ -44,7 +44,7 @@ def update(http, cfg, status, etag, patch):
     if hexlify(digest).decode() != etag:
         raise Refused("hash", "manifest")
     now = time.time() + (946684800 if time.gmtime(0)[0] == 2000 else 0)
-    admit(head, cfg, int(floor), sys.platform, getattr(sys.implementation, "_mpy", 0), now)
+    admit(head, cfg, int(floor), sys.platform, sys.implementation._mpy, now)
     # from here on a manifest that is here is good
     target = "%s %d" % (etag, cfg.get("trial_s", 60))
     if guard.read("target") != target:  # a cut in writing it again would cost what is staged

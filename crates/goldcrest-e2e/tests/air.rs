@@ -6,6 +6,7 @@ use anyhow::Result;
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::rig::{program, quick, user_files};
 use goldcrest_e2e::wire::Wire;
+use goldcrest_fleet::Board;
 
 /// A module of some length; `version` changes one line of it.
 fn module(version: &str) -> Vec<u8> {
@@ -21,15 +22,21 @@ fn count(bytes: &[u8], text: &str) -> usize {
     bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_release_after_another_arrives_as_deltas() -> Result<()> {
+/// A board that runs 1.0, confirmed, with a module at `path`; it is on, and its cable keeps what it carries.
+async fn settled(path: &str) -> Result<(Bench, Wire, Board)> {
     let bench = Bench::start()?;
     let wire = Wire::to(&bench.url())?;
-    bench.publish("1.0", &[("main.py", &program("1.0")), ("lib/sensor.py", &module("1.0"))])?;
+    bench.publish("1.0", &[("main.py", &program("1.0")), (path, &module("1.0"))])?;
     bench.cli(&["channel", "set", "stable", "1.0"])?;
     let mut board = bench.device_at(&wire.url(), "kitchen", &[("main.py", &program("0"))]).await?;
     board.power_on().await?;
     bench.confirmed("1.0").await?;
+    Ok((bench, wire, board))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_after_another_arrives_as_deltas() -> Result<()> {
+    let (bench, wire, mut board) = settled("lib/sensor.py").await?;
     let first = recorded(&wire).len();
     bench.publish("2.0", &[("main.py", &program("1.0")), ("lib/sensor.py", &module("2.0"))])?;
     bench.cli(&["channel", "set", "stable", "2.0"])?;
@@ -45,13 +52,7 @@ async fn a_release_after_another_arrives_as_deltas() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_somebody_edited_arrives_whole() -> Result<()> {
-    let bench = Bench::start()?;
-    let wire = Wire::to(&bench.url())?;
-    bench.publish("1.0", &[("main.py", &program("1.0")), ("data.txt", &module("1.0"))])?;
-    bench.cli(&["channel", "set", "stable", "1.0"])?;
-    let mut board = bench.device_at(&wire.url(), "kitchen", &[("main.py", &program("0"))]).await?;
-    board.power_on().await?;
-    bench.confirmed("1.0").await?;
+    let (bench, wire, mut board) = settled("data.txt").await?;
     board.power_cut().await?;
     board.write_files(&[("data.txt".to_owned(), b"edited by hand\n".to_vec())].into_iter().collect()).await?;
     let first = recorded(&wire).len();

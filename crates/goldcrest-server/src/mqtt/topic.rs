@@ -28,25 +28,12 @@ pub(super) fn is_wild(filter: &str) -> bool {
     filter.contains(['+', '#'])
 }
 
-/// Whether a filter matches a topic. Wildcards at the start never match a topic that begins with `$`.
+/// Whether a filter matches a topic: whether it covers it, for a topic is a filter without wildcards.
 pub(super) fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for wanted in filter.split('/') {
-        if wanted == "#" {
-            return true;
-        }
-        match levels.next() {
-            Some(level) if wanted == "+" || wanted == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
+    covers(filter, topic)
 }
 
-/// Whether `wide` matches every topic that `narrow` matches.
+/// Whether `wide` matches every topic that `narrow` matches. Wildcards at the start never match a topic that begins with `$`.
 pub(super) fn covers(wide: &str, narrow: &str) -> bool {
     if narrow.starts_with('$') && wide.starts_with(['+', '#']) {
         return false;
