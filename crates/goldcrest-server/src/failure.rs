@@ -4,8 +4,9 @@
 //!   return `anyhow::Error`, which becomes `Failure::Internal`, or `Failure::DiskFull` when a full disk is found among its causes.
 //! - [`ApiFailure`] is what a handler of `manage/` returns: JSON, as docs/api.md says.
 //! - [`DeviceFailure`] is what a handler of `native/` returns: one short line of text, as docs/protocol.md says.
+//! - [`ForeignFailure`] is what boards of other systems get: a few bytes of text, never JSON that such a client might take for content.
 //!
-//! Both are made by `?`. What is the server's own fault is logged here, once.
+//! All are made by `?`. What is the server's own fault is logged here, once.
 
 use std::io;
 
@@ -29,6 +30,8 @@ const RETRY_AFTER_S: &str = "30";
 pub(crate) enum Failure {
     /// No token, or one that nobody knows.
     Unauthenticated,
+    /// A feed wants user and password.
+    BasicWanted,
     /// The token was good once.
     TokenExpired,
     /// A good token of the wrong kind.
@@ -63,7 +66,7 @@ pub(crate) fn not_found(what: &str, name: impl std::fmt::Display) -> Failure {
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated | Self::TokenExpired => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::BasicWanted | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -79,7 +82,7 @@ impl Failure {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Unauthenticated => "unauthenticated",
+            Self::Unauthenticated | Self::BasicWanted => "unauthenticated",
             Self::TokenExpired => "token-expired",
             Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not-found",
@@ -98,6 +101,7 @@ impl Failure {
     fn message(&self) -> String {
         match self {
             Self::Unauthenticated => "no token, or one that this server does not know".into(),
+            Self::BasicWanted => "this feed wants a user and a password".into(),
             Self::TokenExpired => "the token has expired".into(),
             Self::Forbidden(why) => (*why).into(),
             Self::MethodNotAllowed => "this address does not take that method".into(),
@@ -194,6 +198,29 @@ impl IntoResponse for DeviceFailure {
         let mut response = (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
         if status.is_server_error() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+/// A failure as a board of another system is told: so short that any client can hold it.
+#[derive(Debug)]
+pub(crate) struct ForeignFailure(Failure);
+
+impl<E: Into<Failure>> From<E> for ForeignFailure {
+    fn from(failure: E) -> Self {
+        Self(failure.into())
+    }
+}
+
+impl IntoResponse for ForeignFailure {
+    fn into_response(self) -> Response {
+        self.0.log();
+        let text = format!("{}\n", self.0.code());
+        let mut response = (self.0.status(), [(header::CONTENT_TYPE, "text/plain")], text).into_response();
+        if matches!(self.0, Failure::BasicWanted) {
+            let realm = HeaderValue::from_static("Basic realm=\"goldcrest\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
         }
         response
     }

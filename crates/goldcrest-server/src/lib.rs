@@ -11,8 +11,11 @@
 //! # }
 //! ```
 
+mod adapter;
+mod adapters;
 mod blobs;
 pub mod clock;
+mod content;
 mod data_folder;
 mod failure;
 mod heartbeat;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where to listen besides for boards only: no route there manages anything.
+    pub boards_listen: Option<SocketAddr>,
     /// Seconds between two check-ins of a board (`Goldcrest-Poll`).
     pub poll_s: u32,
     /// Bytes at which the database stops to grow; none: the disk's size.
@@ -73,7 +78,7 @@ impl Settings {
     /// A server with defaults over this folder at this address.
     pub fn new(data: PathBuf, listen: SocketAddr) -> Self {
         let (poll_s, mqtt) = (DEFAULT_POLL_S, MqttSettings::default());
-        Self { data, listen, poll_s, max_database_bytes: None, clock: Clock::system(), mqtt }
+        Self { data, listen, boards_listen: None, poll_s, max_database_bytes: None, clock: Clock::system(), mqtt }
     }
 }
 
@@ -83,6 +88,7 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     local_addr: SocketAddr,
+    boards: Option<(TcpListener, SocketAddr)>,
     mqtt: Listeners,
     new_admin_token: Option<String>,
     /// Held until the server is gone.
@@ -99,10 +105,11 @@ impl Server {
         let blobs = Blobs::open(&settings.data)?;
         let store = Store::open(&settings.data.join("goldcrest.db"), settings.max_database_bytes).await?;
         let new_admin_token = data_folder::ensure_admin(&settings.data, &store, settings.clock.now_ms()).await?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
-        let local_addr = listener.local_addr().context("cannot read the address")?;
+        let (listener, local_addr) = bind(settings.listen).await?;
+        let boards = match settings.boards_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let mqtt = Listeners::bind(&settings.mqtt).await?;
         let broker = Broker::new(&settings.mqtt, &store, settings.clock.now_ms()).await?;
         let app = Arc::new(App {
@@ -115,12 +122,17 @@ impl Server {
             uploads: Semaphore::new(CONCURRENT_UPLOADS),
             mqtt: broker,
         });
-        Ok(Self { app, listener, local_addr, mqtt, new_admin_token, _lock: lock })
+        Ok(Self { app, listener, local_addr, boards, mqtt, new_admin_token, _lock: lock })
     }
 
     /// The address that was bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address for boards only, if there is one.
+    pub fn boards_addr(&self) -> Option<SocketAddr> {
+        self.boards.as_ref().map(|(_, address)| *address)
     }
 
     /// The address of MQTT over plain TCP, if there is one.
@@ -162,7 +174,12 @@ impl Server {
         let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, shutdown.clone()));
         jobs.close();
         tracing::info!(listen = %self.local_addr, "serving");
-        listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown).await;
+        let boards = self.boards.map(|(listener, address)| {
+            tracing::info!(listen = %address, "serving boards");
+            listener::serve(listener, router::boards_router(Arc::clone(&self.app)), shutdown.clone())
+        });
+        let people = listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown);
+        tokio::join!(people, futures_util::future::OptionFuture::from(boards));
         if let Err(error) = clients.await {
             tracing::error!(error = %error, "the mqtt endpoint ended early");
         }
@@ -173,6 +190,12 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let local_addr = listener.local_addr().context("cannot read the address")?;
+    Ok((listener, local_addr))
 }
 
 /// [`Server::bind`] and [`Server::run`] in one.

@@ -1,9 +1,11 @@
 //! The management API (docs/api.md): JSON over HTTP, one file per noun.
 
 pub(crate) mod channels;
+pub(crate) mod credentials;
 pub(crate) mod deployments;
 pub(crate) mod devices;
 pub(crate) mod events;
+pub(crate) mod feeds;
 pub(crate) mod health;
 pub(crate) mod keyring;
 pub(crate) mod metrics;

@@ -1,9 +1,11 @@
 //! Moves devices, deployments and rollouts on: the pure rules of goldcrest-core applied inside a transaction.
 //!
-//! [`track`] applies what a device told, [`start`] decides that a device shall run a release, [`advance`] lets rollouts take their
+//! [`check_in`] and [`report`] take in what a device says, [`track`] applies it to its deployment, [`start`] decides that a device shall run a release, [`advance`] lets rollouts take their
 //! next step. Everything here may run twice: a rollout is decided from its rows, so [`heal`] repeats what a killed server left undone.
 
 pub(crate) mod advance;
+pub(crate) mod check_in;
+pub(crate) mod report;
 pub(crate) mod start;
 pub(crate) mod track;
 

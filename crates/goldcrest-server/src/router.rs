@@ -12,22 +12,33 @@ use axum::{Router, middleware};
 
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
-    channels, deployments, devices, events, health, keyring, metrics, mqtt_rules, packages, releases, rollouts, tokens,
-    uploads,
+    channels, credentials, deployments, devices, events, feeds, health, keyring, metrics, mqtt_rules, packages,
+    releases, rollouts, tokens, uploads,
 };
 use crate::request_log::log_request;
-use crate::{App, mqtt, native};
+use crate::{App, adapters, mqtt, native};
 
 /// Every route of the server.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let boards = Router::new()
+    finish(boards().merge(people()), app)
+}
+
+/// The routes that boards call, ours and those of other systems, and none that manages: for the address that boards reach.
+pub(crate) fn boards_router(app: Arc<App>) -> Router {
+    finish(boards(), app)
+}
+
+fn boards() -> Router<Arc<App>> {
+    Router::new()
         .route("/d/v1/checkin", get(native::check_in::check_in))
         .route("/d/v1/keyring", get(native::keyring::get_keyring))
         .route("/d/v1/objects/{digest}", get(native::objects::get_object))
         .route("/d/v1/report", post(native::report::take_report))
-        .method_not_allowed_fallback(no_such_method_for_boards);
+        .method_not_allowed_fallback(no_such_method_for_boards)
+}
 
-    let people = Router::new()
+fn people() -> Router<Arc<App>> {
+    Router::new()
         .route("/api/v1/whoami", get(tokens::whoami))
         .route("/api/v1/keyring", get(keyring::get_keyring).put(keyring::put_keyring))
         .route("/api/v1/packages", get(packages::list_packages))
@@ -43,6 +54,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/api/v1/devices/{name}/token", post(devices::replace_token))
         .route("/api/v1/devices/{name}/events", get(events::list_events))
+        .route(
+            "/api/v1/devices/{name}/credentials",
+            get(credentials::list_credentials).post(credentials::create_credential),
+        )
+        .route("/api/v1/devices/{name}/credentials/{number}", delete(credentials::delete_credential))
+        .route("/api/v1/feeds", get(feeds::list_feeds).post(feeds::create_feed))
+        .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
         .route("/api/v1/rollouts", get(rollouts::list_rollouts).post(rollouts::create_rollout))
         .route("/api/v1/rollouts/{id}", get(rollouts::get_rollout))
         .route("/api/v1/rollouts/{id}/halt", post(rollouts::halt_rollout))
@@ -52,15 +70,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/mqtt/rules/{id}", delete(mqtt_rules::delete_rule))
         .route("/api/v1/tokens", get(tokens::list_tokens).post(tokens::create_token))
         .route("/api/v1/tokens/{name}", delete(tokens::delete_token))
-        .method_not_allowed_fallback(no_such_method);
-
-    Router::new()
-        .route("/healthz", get(health::healthz))
         .route("/metrics", get(metrics::metrics))
+        .method_not_allowed_fallback(no_such_method)
+}
+
+fn finish(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    routes
+        .route("/healthz", get(health::healthz))
         .route("/mqtt", get(mqtt::websocket::open))
-        .merge(boards)
-        .merge(people)
-        .fallback(no_such_address)
+        .fallback(adapters::answer)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), date))
         .layer(middleware::from_fn(log_request))
         .with_state(app)
@@ -75,10 +93,6 @@ async fn date(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|date| (header::DATE, date)));
     }
     response
-}
-
-async fn no_such_address() -> ApiFailure {
-    Failure::NotFound("no such address: docs/api.md lists them".into()).into()
 }
 
 async fn no_such_method() -> ApiFailure {

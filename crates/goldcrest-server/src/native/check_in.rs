@@ -6,42 +6,20 @@ use anyhow::Context;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use goldcrest_core::deployment::{DeploymentState, Signal};
-use goldcrest_core::manifest::{BoardContext, admit};
-use goldcrest_core::message::{CheckIn, ReportStage, RunState, unwanted_releases};
-use goldcrest_core::{Digest, Refused, SignedManifest};
-use serde_json::{Map, Value};
+use goldcrest_core::deployment::DeploymentState;
+use goldcrest_core::message::{CheckIn, RunState, unwanted_releases};
 
 use crate::App;
 use crate::failure::{self, DeviceFailure, Failure, not_modified};
 use crate::jobs::deltas;
 use crate::request::device_of;
 use crate::request_log::ForDevice;
-use crate::rollout::advance::settle;
-use crate::rollout::start::start;
-use crate::rollout::{Touched, track};
-use crate::store::{CheckInRow, Outcome, TrackedDevice, Writing};
+use crate::rollout::check_in::{Answer, NOTHING, Said, state_text};
+use crate::store::CheckInRow;
 
 const POLL: HeaderName = HeaderName::from_static("goldcrest-poll");
 const KEYRING: HeaderName = HeaderName::from_static("goldcrest-keyring");
 const AGENT: HeaderName = HeaderName::from_static("goldcrest-agent");
-/// How the store writes "runs no release".
-const NOTHING: &str = "-";
-
-/// What a board said in one check-in.
-struct Said {
-    run: String,
-    state: RunState,
-    unwanted: Vec<Digest>,
-    /// The agent protocol it speaks.
-    agent: Option<u32>,
-}
-
-/// What it is answered.
-enum Answer {
-    Nothing,
-    Release { id: i64, digest: String, manifest: String },
-}
 
 pub(crate) async fn check_in(
     State(app): State<Arc<App>>,
@@ -62,10 +40,7 @@ pub(crate) async fn check_in(
     let answer = if is_unchanged(&device, &said) {
         Answer::Nothing
     } else {
-        let mut writing = app.store.begin().await?;
-        let answer = decide(&mut writing, device.device_id, &said, now_ms).await?;
-        writing.commit().await?;
-        answer
+        said.take(&app.store, device.device_id, now_ms).await?
     };
     let mut response = match answer {
         Answer::Nothing => not_modified(),
@@ -94,13 +69,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn state_text(state: RunState) -> &'static str {
-    match state {
-        RunState::Ok => "ok",
-        RunState::Trial => "trial",
-    }
-}
-
 /// Whether the answer is "nothing for you" and nothing has to be written: the answer to nearly every check-in of a fleet.
 fn is_unchanged(device: &CheckInRow, said: &Said) -> bool {
     let is_same =
@@ -110,108 +78,5 @@ fn is_unchanged(device: &CheckInRow, said: &Said) -> bool {
         None => true,
         Some(state) => state == DeploymentState::Trial && said.state == RunState::Trial,
     };
-    is_same && outcome_is_known && (runs_desired || is_unwanted(device.desired_digest.as_deref(), said))
-}
-
-fn is_unwanted(digest: Option<&str>, said: &Said) -> bool {
-    let digest = digest.and_then(|digest| digest.parse::<Digest>().ok());
-    digest.is_some_and(|digest| said.unwanted.contains(&digest))
-}
-
-/// Takes in what the board said, then decides what it is answered.
-async fn decide(writing: &mut Writing, device_id: i64, said: &Said, now_ms: i64) -> anyhow::Result<Answer> {
-    let mut device = writing.tracked(device_id).await?;
-    let mut touched = Touched::new();
-    let is_new =
-        device.running.as_deref() != Some(&said.run) || device.run_state.as_deref() != Some(state_text(said.state));
-    device.running = Some(said.run.clone());
-    device.run_state = Some(state_text(said.state).into());
-    if said.state == RunState::Ok {
-        device.settled = Some(said.run.clone());
-    }
-    if is_new {
-        track::save(writing, &device).await?;
-    }
-    learn_outcome(writing, &mut device, said, &mut touched, now_ms).await?;
-    // Ends of deployments may open the next stage, also for this very board.
-    settle(writing, std::mem::take(&mut touched), now_ms).await?;
-    let mut device = writing.tracked(device_id).await?;
-    let answer = offer(writing, &mut device, said, &mut touched, now_ms).await?;
-    settle(writing, touched, now_ms).await?;
-    Ok(answer)
-}
-
-/// What the check-in says about the deployment under way, even when every report was lost.
-async fn learn_outcome(
-    writing: &mut Writing,
-    device: &mut TrackedDevice,
-    said: &Said,
-    touched: &mut Touched,
-    now_ms: i64,
-) -> anyhow::Result<()> {
-    let Some(id) = device.deployment_id else { return Ok(()) };
-    let active = writing.active_deployment(id).await?;
-    let signal = if active.digest == said.run {
-        Signal::Runs(said.state)
-    } else if is_unwanted(Some(&active.digest), said) {
-        Signal::Unwanted
-    } else {
-        return Ok(());
-    };
-    let outcome = Outcome::because(
-        "error",
-        "the board does not want this release: it failed there before, or its report was lost",
-    );
-    track::apply(writing, device, &active, &signal, &outcome, touched, now_ms).await?;
-    Ok(())
-}
-
-/// Offers the desired release, unless the board runs it, does not want it, or would refuse it.
-async fn offer(
-    writing: &mut Writing,
-    device: &mut TrackedDevice,
-    said: &Said,
-    touched: &mut Touched,
-    now_ms: i64,
-) -> anyhow::Result<Answer> {
-    let Some(release_id) = device.desired_release_id else { return Ok(Answer::Nothing) };
-    let release = writing.release_by_id(release_id).await?;
-    if release.digest == said.run || is_unwanted(Some(&release.digest), said) {
-        return Ok(Answer::Nothing);
-    }
-    if device.deployment_id.is_none() {
-        // It strayed, for example because it was flashed anew: bring it back.
-        start(writing, device, release_id, None, touched, now_ms).await?;
-    }
-    let Some(id) = device.deployment_id else { return Ok(Answer::Nothing) };
-    let active = writing.active_deployment(id).await?;
-    let manifest = writing.manifest(release_id).await?;
-    if let Err(refused) = would_admit(device, &manifest, said)? {
-        let outcome = Outcome::because(refused.refusal.as_str(), refused.detail);
-        let signal = Signal::Reported(ReportStage::Failed);
-        track::apply(writing, device, &active, &signal, &outcome, touched, now_ms).await?;
-        return Ok(Answer::Nothing);
-    }
-    track::apply(writing, device, &active, &Signal::Offered, &Outcome::default(), touched, now_ms).await?;
-    Ok(Answer::Release { id: release_id, digest: release.digest, manifest })
-}
-
-/// The board's own verdict, as far as its facts are known. A board without a clock does not know about expiry, so that is left to it.
-fn would_admit(device: &TrackedDevice, manifest: &str, said: &Said) -> anyhow::Result<Result<(), Refused>> {
-    let facts: Map<String, Value> = serde_json::from_str(&device.facts).context("the facts of a device are damaged")?;
-    if facts.is_empty() {
-        return Ok(Ok(()));
-    }
-    let fact = |name: &str| facts.get(name).and_then(Value::as_str).map(str::to_owned);
-    let context = BoardContext {
-        package: Some(device.package.clone()),
-        board: fact("board"),
-        platform: fact("platform"),
-        mpy: facts.get("mpy").and_then(Value::as_u64),
-        floor: u64::try_from(device.floor).unwrap_or(0),
-        agent: said.agent,
-        now: None,
-    };
-    let signed = SignedManifest::parse(manifest.as_bytes()).context("a stored manifest is damaged")?;
-    Ok(admit(&signed.manifest, &context))
+    is_same && outcome_is_known && (runs_desired || said.is_unwanted(device.desired_digest.as_deref()))
 }

@@ -1,0 +1,135 @@
+//! Foreign device protocols: boards that run the clients of other systems are served unchanged (docs/adapters.md).
+//!
+//! [`answer`] takes every request that no route of our own has. What those clients survive is small, so all of it is held here: the
+//! length is always known and nothing is chunked, each answer closes its connection, nothing redirects, errors are a few bytes of
+//! text, and `//` in a path is `/`.
+
+mod micropython_ota;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
+
+use crate::App;
+use crate::adapter::Adapter;
+use crate::failure::{ApiFailure, Failure, ForeignFailure};
+use crate::store::FeedRow;
+use crate::token;
+
+/// Most segments of a path that is looked at.
+const MAX_SEGMENTS: usize = 16;
+
+/// A request as an adapter sees it.
+#[derive(Debug)]
+struct Call {
+    method: Method,
+    /// Decoded, without empty segments, `.` and `..`.
+    segments: Vec<String>,
+    query: String,
+    headers: HeaderMap,
+}
+
+/// Answers what no route of our own does.
+pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let is_api = request.uri().path().starts_with("/api/v1/");
+    let answered = match Call::of(&request) {
+        Some(call) => dispatch(&app, &call, request.into_body()).await,
+        None => Ok(None),
+    };
+    let mut response = match answered {
+        Ok(Some(response)) => response,
+        Ok(None) if is_api => return ApiFailure::from(no_such_address()).into_response(),
+        Ok(None) => ForeignFailure::from(no_such_address()).into_response(),
+        Err(failure) => ForeignFailure::from(failure).into_response(),
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn no_such_address() -> Failure {
+    Failure::NotFound("no such address: docs/api.md lists them".into())
+}
+
+/// The adapter that knows the address; `None` when none does.
+async fn dispatch(app: &Arc<App>, call: &Call, _body: Body) -> Result<Option<Response>, Failure> {
+    let joined = call.segments.join("/");
+    let mut paths = vec![""];
+    paths.extend(joined.match_indices('/').map(|(at, _)| &joined[..at]));
+    paths.push(&joined);
+    for feed in app.store.feeds_at(&paths).await? {
+        let rest = joined[feed.path.len()..].trim_start_matches('/');
+        let response = match Adapter::parse(&feed.adapter)? {
+            Adapter::MicropythonOta => micropython_ota::answer(app, &feed, call, rest).await?,
+            _ => None,
+        };
+        if response.is_some() {
+            return Ok(response);
+        }
+    }
+    Ok(None)
+}
+
+impl Call {
+    /// `None` for a path that can't be an address: it climbs, is too deep, or is no UTF-8.
+    fn of(request: &Request) -> Option<Self> {
+        let mut segments = Vec::new();
+        for segment in request.uri().path().split('/').filter(|segment| !segment.is_empty()) {
+            let segment = decode(segment)?;
+            if segments.len() == MAX_SEGMENTS
+                || segment == "."
+                || segment == ".."
+                || segment.contains(['/', '\\', '\0'])
+            {
+                return None;
+            }
+            segments.push(segment);
+        }
+        Some(Self {
+            method: request.method().clone(),
+            segments,
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn is_read(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+}
+
+/// Percent-decoded text.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Whether the caller showed what the feed asks for, as Basic credentials.
+///
+/// # Errors
+/// `BasicWanted` when not.
+fn check_basic(feed: &FeedRow, headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(wanted) = &feed.secret_hash else { return Ok(()) };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+    let shown = shown.and_then(|text| BASE64.decode(text.trim().as_bytes()).ok());
+    let is_right =
+        shown.and_then(|bytes| String::from_utf8(bytes).ok()).is_some_and(|text| token::hash(&text) == *wanted);
+    if is_right { Ok(()) } else { Err(Failure::BasicWanted) }
+}
+
+/// Bytes of a file, of known length.
+fn bytes(kind: &'static str, body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
