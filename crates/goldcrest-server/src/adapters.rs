@@ -8,6 +8,7 @@ mod micropython_ota;
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -16,6 +17,7 @@ use data_encoding::BASE64;
 
 use crate::App;
 use crate::adapter::Adapter;
+use crate::content;
 use crate::failure::{ApiFailure, Failure, ForeignFailure};
 use crate::store::FeedRow;
 use crate::token;
@@ -48,6 +50,28 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
     };
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// What boards behind the feeds of a package could not take of a release: told to whoever publishes it, not found out on the board.
+pub(crate) async fn warnings(
+    app: &Arc<App>,
+    project_id: i64,
+    package: &str,
+    release_id: i64,
+) -> anyhow::Result<Vec<String>> {
+    let mut feeds = app.store.feeds(project_id, Some(package)).await?;
+    feeds.retain(|feed| feed.adapter == Adapter::MicropythonOta.as_str());
+    if feeds.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = content::files(app, release_id).await?;
+    let shared = Arc::clone(app);
+    let found = tokio::task::spawn_blocking(move || micropython_ota::problems(&shared, &files));
+    let found = found.await.context("looking through a release died")??;
+    Ok(feeds
+        .iter()
+        .flat_map(|feed| found.iter().map(move |problem| format!("feed {}: {problem}", feed.path)))
+        .collect())
 }
 
 fn no_such_address() -> Failure {

@@ -108,6 +108,9 @@ pub enum Command {
     /// Add, list, change or remove devices
     #[command(subcommand)]
     Device(command::device::Action),
+    /// Open packages to boards that run the client of another system
+    #[command(subcommand)]
+    Feed(command::feed::Action),
     /// Publish the project and roll it out to its devices, canaries first
     Deploy(command::deploy::Args),
     /// Follow, halt or resume rollouts

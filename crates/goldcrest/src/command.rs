@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod feed;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod login;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Release(action) => release::run(action, context),
         Command::Channel(action) => channel::run(action, context),
         Command::Device(action) => device::run(action, context),
+        Command::Feed(action) => feed::run(action, context),
         Command::Demo(args) => demo::run(&args, context),
         Command::Deploy(args) => deploy::run(&args, context),
         Command::Rollout(action) => rollout::run(action, context),

@@ -11,7 +11,7 @@ use goldcrest_core::manifest::FileEntry;
 
 use super::{Call, bytes, check_basic};
 use crate::App;
-use crate::content::{files, foreign_path, plain};
+use crate::content::{files, foreign_path, plain, read_plain};
 use crate::failure::Failure;
 use crate::store::FeedRow;
 
@@ -43,6 +43,23 @@ pub(super) async fn answer(
         }
     }
     Ok(None)
+}
+
+/// Which files of a release the client can't take, and why: version 2.1.0 writes text, into the root. Call it where blocking is allowed.
+pub(super) fn problems(app: &App, files: &[FileEntry]) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for file in files {
+        let path = foreign_path(file.path.as_str());
+        let why = if path.contains('/') {
+            "makes no folders"
+        } else if std::str::from_utf8(&read_plain(app, &file.digest, file.size)?).is_err() {
+            "takes text only"
+        } else {
+            continue;
+        };
+        problems.push(format!("{path}: micropython-ota 2.1.0 {why}"));
+    }
+    Ok(problems)
 }
 
 /// Folders before the files in them, as the client makes them in this order.

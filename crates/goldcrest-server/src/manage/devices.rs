@@ -11,6 +11,7 @@ use goldcrest_core::name::{ChannelName, DeviceName, PackageName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::credentials::{self, CredentialBody};
 use super::page;
 use crate::App;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
@@ -113,6 +114,8 @@ pub(crate) struct CreateBody {
     hardware_id: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    /// By what an adapter is to know it.
+    credential: Option<CredentialBody>,
 }
 
 pub(crate) async fn create_device(
@@ -139,10 +142,17 @@ pub(crate) async fn create_device(
         token_hash: token::hash(&token),
     };
     let id = writing.add_device(&device, now_ms).await.map_err(|error| name_taken(error, &body.name))?;
+    let credential = match body.credential {
+        Some(credential) => Some(credentials::add(&mut writing, id, credential).await?),
+        None => None,
+    };
     follow_channel(&mut writing, id, package_id, &channel, now_ms).await?;
     writing.commit().await?;
-    let device = load(&app, &admin, body.name.as_str()).await?;
-    Ok(created(json!({"device": device, "token": token})))
+    let mut answer = json!({"device": load(&app, &admin, body.name.as_str()).await?, "token": token});
+    if let Some(credential) = credential {
+        answer["credential"] = credential;
+    }
+    Ok(created(answer))
 }
 
 pub(crate) async fn get_device(

@@ -10,12 +10,11 @@ use goldcrest_core::name::{ChannelName, PackageName};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::App;
 use crate::adapter::Adapter;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::store::{FeedRow, NewFeed, is_taken};
-use crate::token;
+use crate::{App, adapters, token};
 
 /// Most feeds of a project.
 const MAX_FEEDS: i64 = 1024;
@@ -98,7 +97,25 @@ pub(crate) async fn create_feed(
     tracing::info!(feed.id = id, feed.path = path, adapter = adapter.as_str(), token.name = admin.token, "feed made");
     let rows = app.store.feeds(admin.project_id, None).await?;
     let row = rows.iter().find(|row| row.id == id).ok_or_else(|| not_found("feed", id))?;
-    Ok(created(answer(row)))
+    let mut shown = answer(row);
+    shown["warnings"] = json!(warnings(&app, row).await?);
+    Ok(created(shown))
+}
+
+/// What the boards behind a feed could not take of the release that they are shown now.
+async fn warnings(app: &Arc<App>, feed: &FeedRow) -> anyhow::Result<Vec<String>> {
+    let Some(package) = feed.package.as_deref() else { return Ok(Vec::new()) };
+    let Some(channel) = app.store.channel(feed.project_id, package, &feed.channel).await? else {
+        return Ok(vec![format!(
+            "channel {} of {package} points at no release yet: boards are told that nothing is there",
+            feed.channel
+        )]);
+    };
+    let release = app.store.release(feed.project_id, package, &channel.version).await?;
+    match release {
+        Some(release) => adapters::warnings(app, feed.project_id, package, release.id).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 pub(crate) async fn delete_feed(

@@ -12,15 +12,16 @@ use axum::response::{IntoResponse, Response};
 use goldcrest_core::archive::{self, MAX_ARCHIVE, check_archive};
 use goldcrest_core::keyring::Keyring;
 use goldcrest_core::{Digest, SignedManifest};
+use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::releases::ReleaseAnswer;
-use crate::App;
 use crate::blobs::{Blobs, Workspace};
 use crate::failure::{ApiFailure, Failure, created};
 use crate::request::{Admin, Pieces};
 use crate::store::{NewRelease, ObjectRow, ReleaseRow, Writing};
+use crate::{App, adapters};
 
 pub(crate) async fn upload_release(
     State(app): State<Arc<App>>,
@@ -44,7 +45,17 @@ pub(crate) async fn upload_release(
     }
     app.deltas.order(row.id);
     tracing::info!(package = row.package, version = row.version, token.name = admin.token, "release uploaded");
-    Ok(created(ReleaseAnswer::of(row)))
+    let warnings = adapters::warnings(&app, admin.project_id, &row.package, row.id).await?;
+    Ok(created(Uploaded { release: ReleaseAnswer::of(row), warnings }))
+}
+
+/// A release that is new.
+#[derive(Debug, Serialize)]
+struct Uploaded {
+    #[serde(flatten)]
+    release: ReleaseAnswer,
+    /// What boards of other systems could not take of it.
+    warnings: Vec<String>,
 }
 
 fn no_keyring() -> Failure {

@@ -16,6 +16,8 @@ use crate::releases::{Release, keyring};
 /// A server over a folder that goes with the value.
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
+    /// For boards only, when the settings have it.
+    pub(crate) boards: Option<SocketAddr>,
     /// MQTT over plain TCP.
     pub(crate) mqtt: SocketAddr,
     /// MQTT over TLS, when the settings have it.
@@ -49,9 +51,10 @@ impl TestApp {
         let admin_token = server.new_admin_token().expect("a first start makes a token").to_owned();
         let (address, clock) = (server.local_addr(), settings.clock.clone());
         let (mqtt, mqtt_tls) = (server.mqtt_addr().unwrap(), server.mqtt_tls_addr());
+        let boards = server.boards_addr();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { address, mqtt, mqtt_tls, clock, admin_token, settings, _folder: folder, shutdown, running }
+        Self { address, boards, mqtt, mqtt_tls, clock, admin_token, settings, _folder: folder, shutdown, running }
     }
 
     /// The same data folder under a new process's life.

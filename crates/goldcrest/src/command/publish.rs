@@ -79,7 +79,12 @@ pub(crate) fn publish(
     }
     let archive = &plan.release.archive;
     let progress = Progress::new(&context.output, "uploading", archive.len() as u64);
-    client.upload("POST", "/api/v1/releases", "application/x-tar", archive.len(), progress.reader(archive))?;
+    let answer =
+        client.upload("POST", "/api/v1/releases", "application/x-tar", archive.len(), progress.reader(archive))?;
+    for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        context.output.warn(warning);
+    }
+    value["warnings"] = answer["warnings"].clone();
     text += &format!("published on {}\n", client.server());
     Ok((value, text))
 }

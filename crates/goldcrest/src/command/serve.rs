@@ -24,6 +24,9 @@ pub struct Args {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8700")]
     listen: SocketAddr,
+    /// Address to listen on besides for boards only: nothing can be managed there
+    #[arg(long, value_name = "ADDRESS")]
+    boards: Option<SocketAddr>,
     /// Seconds between two check-ins of a board
     #[arg(long, value_name = "SECONDS", default_value_t = goldcrest_server::DEFAULT_POLL_S, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     poll: u32,
@@ -66,6 +69,7 @@ pub(crate) enum Log {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     start_log(args.log);
     let mut settings = Settings::new(args.data.clone(), args.listen);
+    settings.boards_listen = args.boards;
     settings.poll_s = args.poll;
     settings.mqtt = mqtt_settings(args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -98,12 +102,16 @@ async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()>
     let server = Server::bind(settings).await.map_err(|e| bind_failure(&e))?;
     let url = format!("http://{}", server.local_addr());
     let token = server.new_admin_token().map(str::to_owned);
+    let boards = server.boards_addr().map(|address| format!("http://{address}"));
     let mqtt = server.mqtt_addr().map(|address| format!("mqtt://{address}"));
     let mqtt_tls = server.mqtt_tls_addr().map(|address| format!("mqtts://{address}"));
-    let result = json!({"url": url, "mqtt": mqtt, "mqtt_tls": mqtt_tls, "data": args.data, "admin_token": token});
+    let result = json!({"url": url, "boards": boards, "mqtt": mqtt, "mqtt_tls": mqtt_tls, "data": args.data, "admin_token": token});
     let taken = server.mqtt_taken();
     context.output.result(&result, || {
         let mut text = format!("server    {url}\ndata      {}\n", args.data.display());
+        if let Some(url) = &boards {
+            text += &format!("boards    {url}\n");
+        }
         for url in mqtt.iter().chain(&mqtt_tls) {
             text += &format!("mqtt      {url}\n");
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::label;
 use crate::Result;
@@ -36,6 +36,12 @@ pub struct Args {
     /// Label; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
+    /// The system whose client its board runs, when it is not our agent
+    #[arg(long, value_parser = ["sensorclass", "thingsboard", "insighio"], conflicts_with_all = ["board_files", "out"])]
+    adapter: Option<String>,
+    /// By what that board is known: its MAC address, access token or device id [default: a random one, where the system allows it]
+    #[arg(long, requires = "adapter", value_name = "ID")]
+    id: Option<String>,
     /// Name of the board that releases are made for [default: its sys.platform]
     #[arg(long)]
     board: Option<String>,
@@ -72,7 +78,17 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
     if let Some(id) = &args.hardware_id {
         body["hardware_id"] = json!(id);
     }
+    if let Some(adapter) = &args.adapter {
+        body["credential"] = json!({"adapter": adapter});
+        if let Some(id) = &args.id {
+            body["credential"]["id"] = json!(id);
+        }
+    }
     let mut answer = client.call("POST", "/api/v1/devices", &body)?;
+    if args.adapter.is_some() {
+        context.output.result(&answer, || foreign(&answer));
+        return Ok(());
+    }
     let settings = BoardSettings {
         server: server.to_string(),
         token: answer["token"].as_str().unwrap_or_default().to_owned(),
@@ -113,6 +129,18 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
     answer["settings"] = json!(settings);
     context.output.result(&answer, || text);
     Ok(())
+}
+
+/// What a board of another system needs to know of this device.
+fn foreign(answer: &Value) -> String {
+    let credential = &answer["credential"];
+    let mut text = format!("added {} for {}\n", field(&answer["device"], "name"), field(credential, "adapter"));
+    for (key, label) in [("id", "id"), ("secret", "key")] {
+        if let Some(value) = credential[key].as_str() {
+            text += &format!("{label:<9} {value}\n");
+        }
+    }
+    text + "shown this once; docs/adapters.md says where it goes on the board\n"
 }
 
 /// The keyring that the board is to trust: the server's, which is checked against the one on this machine if there is one.
