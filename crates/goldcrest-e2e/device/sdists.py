@@ -42,7 +42,7 @@ def unpack(pin, digest, content, target):
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         sys.exit("%s from PyPI has SHA-256 %s, sdists.txt says %s" % (pin, found, digest))
-    aside = target + ".part"
+    aside = "%s.%d" % (target, os.getpid())
     shutil.rmtree(aside, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         for member in archive.getmembers():
@@ -53,7 +53,12 @@ def unpack(pin, digest, content, target):
                 os.makedirs(os.path.dirname(where), exist_ok=True)
                 with open(where, "wb") as f:
                     f.write(archive.extractfile(member).read())
-    os.rename(aside, target)
+    try:
+        os.rename(aside, target)
+    except OSError:
+        if not os.path.isdir(target):
+            raise
+        shutil.rmtree(aside)  # another process was faster
 
 
 def weigh(folder):

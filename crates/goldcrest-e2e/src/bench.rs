@@ -51,7 +51,7 @@ impl Bench {
         std::fs::create_dir_all(bench.path("project/src"))?;
         std::fs::write(
             bench.path("project/goldcrest.toml"),
-            "[app]\nname = \"demo\"\nversion = \"0\"\n[pack]\nroot = \"src\"\nraw = [\"main.py\", \"lib/**\"]\n[sign]\nkey = \"demo\"\n",
+            "[app]\nname = \"demo\"\nversion = \"0\"\n[pack]\nroot = \"src\"\nraw = [\"boot.py\", \"main.py\", \"lib/**\"]\n[sign]\nkey = \"demo\"\n",
         )?;
         Ok(bench)
     }
@@ -125,6 +125,18 @@ impl Bench {
         ensure!(code == 0, "goldcrest {arguments:?} exited with {code}: {stderr}");
         let last = stdout.lines().last().unwrap_or("null");
         serde_json::from_str(last).with_context(|| format!("goldcrest {arguments:?} printed {stdout:?}"))
+    }
+
+    /// As [`Self::cli`]; the command reads `stdin`.
+    ///
+    /// # Errors
+    /// As [`Self::cli`].
+    pub fn cli_with(&self, arguments: &[&str], stdin: &str) -> Result<Value> {
+        let path = self.path("stdin");
+        std::fs::write(&path, stdin)?;
+        let output = self.command(arguments)?.stdin(std::fs::File::open(path)?).output()?;
+        ensure!(output.status.success(), "goldcrest {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// As [`Self::cli`], for commands that fail: exit code, stdout, stderr.

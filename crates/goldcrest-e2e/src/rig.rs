@@ -60,6 +60,18 @@ impl Rig {
     }
 }
 
+impl Rig {
+    /// A board with these files and nothing of ours; it is off.
+    ///
+    /// # Errors
+    /// When the board can't be made.
+    pub async fn foreign_board(&self, name: &str, files: Tree) -> Result<Board> {
+        let mut settings = BoardSettings::new(self.folder.path(), name, &self.micropython);
+        settings.files = files;
+        Board::create(settings).await
+    }
+}
+
 /// Settings of a board that checks in every second and gives a trial five seconds.
 pub fn quick(server: &str, token: &str) -> BoardJson {
     BoardJson {

@@ -10,6 +10,15 @@ use super::payload::Case;
 use super::sdists::Sdists;
 use crate::wire::Wire;
 
+/// The package as it is on PyPI with what it imports: what `mip` would put on a board.
+///
+/// # Errors
+/// When it was not fetched.
+pub fn library(sdists: &Sdists) -> Result<Tree> {
+    let source = std::fs::read(sdists.package("micropython-ota", "2.1.0").join("micropython_ota.py"))?;
+    Ok(Tree::from([("lib/micropython_ota.py".to_owned(), source), ("lib/urequests.py".to_owned(), UREQUESTS.to_vec())]))
+}
+
 /// micropython-lib's `urequests`, which firmwares freeze beside `requests`: the name that the package asks for. `requests` itself is
 /// frozen into the interpreter, as it is into stock firmware for boards with a network: it takes no heap.
 const UREQUESTS: &[u8] = b"def __getattr__(attr):\n    import requests\n\n    return getattr(requests, attr)\n";
@@ -52,7 +61,6 @@ pub async fn prepare<'a>(
 
 /// boot.py and main.py after the package's README: boot.py updates, main.py looks for a newer version.
 fn files(sdists: &Sdists, case: &Case, form: Form, url: &str) -> Result<Tree> {
-    let library = std::fs::read(sdists.package("micropython-ota", "2.1.0").join("micropython_ota.py"))?;
     let names: Vec<&str> = case.after.iter().map(|(path, _)| path.as_str()).collect();
     let boot = format!(
         "import micropython_ota\n\nfilenames = {names:?}\nmicropython_ota.ota_update({url:?}, {:?}, filenames, \
@@ -68,10 +76,14 @@ fn files(sdists: &Sdists, case: &Case, form: Form, url: &str) -> Result<Tree> {
     tree.insert("version".to_owned(), b"1".to_vec());
     tree.insert("boot.py".to_owned(), boot.into_bytes());
     tree.insert("main.py".to_owned(), main.into_bytes());
-    for (name, source) in [("micropython_ota", library.as_slice()), ("urequests", UREQUESTS)] {
+    for (path, source) in library(sdists)? {
         let (path, bytes) = match form {
-            Form::Source => (format!("lib/{name}.py"), source.to_vec()),
-            Form::Bytecode => (format!("lib/{name}.mpy"), compile(name, source)?),
+            Form::Source => (path, source),
+            Form::Bytecode => {
+                let stem = path.trim_end_matches(".py");
+                let bytes = compile(stem.trim_start_matches("lib/"), &source)?;
+                (format!("{stem}.mpy"), bytes)
+            }
         };
         tree.insert(path, bytes);
     }
