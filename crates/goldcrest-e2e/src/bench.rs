@@ -61,6 +61,11 @@ impl Bench {
         format!("http://{}", self.address)
     }
 
+    /// The server's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// `127.0.0.1:port` of MQTT; another port after each start.
     pub fn mqtt(&self) -> &str {
         &self.mqtt
@@ -231,6 +236,17 @@ impl Bench {
             devices.all(|d| d["running"] == version && d["state"] == "in-sync").then_some(())
         });
         done.await.with_context(|| format!("{:#}", self.api("devices").unwrap_or_default()))
+    }
+
+    /// Makes something by the management API.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}/api/v1/{path}", self.url());
+        let request = ureq::post(&url).header("Authorization", format!("Bearer {}", self.token));
+        let text = request.send(body.to_string())?.body_mut().read_to_string()?;
+        serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))
     }
 
     /// One answer of the management API.

@@ -5,5 +5,6 @@ pub mod bench;
 pub mod crafted;
 pub mod device;
 pub mod hostile;
+pub mod mqtt_bench;
 pub mod rig;
 pub mod wire;

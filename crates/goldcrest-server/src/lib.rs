@@ -24,6 +24,7 @@ mod listener;
 mod manage;
 mod mqtt;
 mod native;
+mod open_files;
 mod request;
 mod request_log;
 mod rollout;
@@ -101,6 +102,7 @@ impl Server {
     /// # Errors
     /// When another server has the folder, the folder or database cannot be used, or the address is taken.
     pub async fn bind(settings: Settings) -> anyhow::Result<Self> {
+        open_files::raise();
         let lock = data_folder::open(&settings.data)?;
         let blobs = Blobs::open(&settings.data)?;
         let store = Store::open(&settings.data.join("goldcrest.db"), settings.max_database_bytes).await?;

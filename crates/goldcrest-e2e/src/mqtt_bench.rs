@@ -1,0 +1,5 @@
+//! The MQTT bench: our endpoint and mosquitto in one run, with the same clients on the same machine.
+
+pub mod client;
+pub mod contest;
+pub mod peers;
