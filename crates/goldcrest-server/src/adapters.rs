@@ -98,23 +98,11 @@ async fn dispatch(app: &Arc<App>, call: &Call, _body: Body) -> Result<Option<Res
 }
 
 impl Call {
-    /// `None` for a path that can't be an address: it climbs, is too deep, or is no UTF-8.
+    /// `None` for a path that can't be an address.
     fn of(request: &Request) -> Option<Self> {
-        let mut segments = Vec::new();
-        for segment in request.uri().path().split('/').filter(|segment| !segment.is_empty()) {
-            let segment = decode(segment)?;
-            if segments.len() == MAX_SEGMENTS
-                || segment == "."
-                || segment == ".."
-                || segment.contains(['/', '\\', '\0'])
-            {
-                return None;
-            }
-            segments.push(segment);
-        }
         Some(Self {
             method: request.method().clone(),
-            segments,
+            segments: segments(request.uri().path())?,
             query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
         })
@@ -123,6 +111,20 @@ impl Call {
     fn is_read(&self) -> bool {
         self.method == Method::GET || self.method == Method::HEAD
     }
+}
+
+/// The decoded segments of a path. `None` when it climbs, is too deep, or is no UTF-8.
+pub(crate) fn segments(path: &str) -> Option<Vec<String>> {
+    let mut segments = Vec::new();
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        let segment = decode(segment)?;
+        let climbs = segment == "." || segment == ".." || segment.contains(['/', '\\', '\0']);
+        if segments.len() == MAX_SEGMENTS || climbs {
+            return None;
+        }
+        segments.push(segment);
+    }
+    Some(segments)
 }
 
 /// Percent-decoded text.

@@ -18,6 +18,9 @@ pub mod clock;
 mod content;
 mod data_folder;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heartbeat;
 mod jobs;
 mod listener;

@@ -178,3 +178,23 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationT
         tracing::warn!("mqtt connections still open after {} s were cut", limits::STOP_TIMEOUT.as_secs());
     }
 }
+
+/// Reads bytes as those of a connection: for `fuzz/`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some((choice, mut rest)) = bytes.split_first() else { return };
+    let version = if choice & 1 == 0 { wire::Version::V3 } else { wire::Version::V5 };
+    while let Ok(Some((first, begin, end))) = wire::frame(rest, limits::MAX_PACKET) {
+        let body = &rest[begin..end];
+        if first >> 4 == 1 {
+            wire::parse_connect(first, body).ok();
+        } else {
+            wire::parse(version, first, body).ok();
+        }
+        rest = &rest[end..];
+    }
+    if let Ok(text) = std::str::from_utf8(rest) {
+        let (filter, name) = text.split_once(' ').unwrap_or((text, text));
+        assert!(!topic::matches(filter, name) || topic::covers(filter, name), "{filter:?} {name:?}");
+    }
+}

@@ -1,0 +1,19 @@
+//! Doors for `fuzz/`: parsers of bytes from strangers, without a server around them.
+
+use crate::{adapters, mqtt};
+
+/// Frames of one MQTT connection; the first byte chooses the version.
+pub fn mqtt(bytes: &[u8]) {
+    mqtt::fuzz(bytes);
+}
+
+/// The path of a request of a board of another system.
+///
+/// # Panics
+/// When a path comes through that climbs: a finding.
+pub fn address(path: &str) {
+    if let Some(segments) = adapters::segments(path) {
+        let climbs = |s: &String| s.is_empty() || s == "." || s == ".." || s.contains(['/', '\\', '\0']);
+        assert!(!segments.iter().any(climbs), "{path:?} became {segments:?}");
+    }
+}
