@@ -1,7 +1,9 @@
 """The power-cut sweep: `micropython -X heapsize=16M powercut.py FOLDER list [full]` prints its jobs, `… FOLDER run JOB` does one.
 
 FOLDER holds the agent: `boot.py`, `agent/` and `successor/`, the modules of the agent and of the one after it. `cargo xtask power-cut` makes it,
-runs the jobs side by side and adds them up. A job is `flash/case/limit`, and ends with a line `figures CUTS BAD`.
+runs the jobs side by side and adds them up. A job is `flash/case/limit`, and ends with a line `figures CUTS BAD`. Before each cut it prints `at CUTS
+BAD`: a filesystem in ruins can hang the interpreter itself (its loader of bytecode never ends in a file that is cut short), and whoever kills it then
+goes on with `… FOLDER run JOB CUTS BAD`.
 """
 
 import os
@@ -59,14 +61,19 @@ def sweep(life, boots, modes, limit, judge):
 
 
 class Tally:
-    """Counts cuts, and prints the first bad ones."""
+    """Counts cuts, and prints the first bad ones. The first `done` were made by an earlier run, with `bad` of them bad."""
 
-    def __init__(self):
-        self.cuts = self.bad = 0
+    def __init__(self, done=0, bad=0):
+        self.cuts = 0
+        self.done = done
+        self.bad = bad
 
     def judge(self, label, act):
         """-> what `act` returns, or None when the board did what it must never do."""
         self.cuts += 1
+        if self.cuts <= self.done:
+            return None
+        print("at %d %d" % (self.cuts, self.bad))
         try:
             return act()
         except (Wrong, OSError, UnicodeError) as e:  # the latter two: /.ota/ itself cannot be read
@@ -139,7 +146,7 @@ def load(folder):
     return files
 
 
-def run(folder, words):
+def run(folder, words, done=0, bad=0):
     flash, name, limit = words.split("/")
     job = [j for j in JOBS if j.name == flash][0]
     case = [c for c in CASES if c.name == name][0]
@@ -152,7 +159,7 @@ def run(folder, words):
     successor = load(folder + "/successor")
     life = Life(case, job.make(), agent, successor)
     boots = life.first()
-    tally = Tally()
+    tally = Tally(done, bad)
     {"one": one, "second": second, "random": many}[case.cuts](life, boots, job.modes, int(limit), tally)
     b.close()
     print("figures %d %d" % (tally.cuts, tally.bad))
@@ -161,7 +168,7 @@ def run(folder, words):
 def main():
     folder, verb = sys.argv[1:3]
     if verb == "run":
-        return run(folder, sys.argv[3])
+        return run(folder, sys.argv[3], *map(int, sys.argv[4:6]))
     full = "full" in sys.argv
     for job in JOBS:
         for i in range(len(CASES)):

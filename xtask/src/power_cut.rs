@@ -1,5 +1,6 @@
 //! `cargo xtask power-cut`: the agent as it ships, its power cut at every flash operation of an update (agent/tests/powercut.py).
 
+mod job;
 mod mutations;
 
 use std::collections::BTreeMap;
@@ -189,7 +190,7 @@ fn run_jobs(root: &Path, tools: &Tools, folder: &Path, jobs: Vec<String>) -> Vec
                 loop {
                     let next = waiting.lock().ok().and_then(|mut waiting| waiting.next());
                     let Some((index, job)) = next else { return };
-                    let result = run_job(root, tools, folder, job);
+                    let result = job::run(root, tools, folder, job);
                     if let Ok(mut done) = done.lock() {
                         done.push((index, result));
                     }
@@ -200,24 +201,6 @@ fn run_jobs(root: &Path, tools: &Tools, folder: &Path, jobs: Vec<String>) -> Vec
     let mut done = done.into_inner().unwrap_or_default();
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
-}
-
-fn run_job(root: &Path, tools: &Tools, folder: &Path, job: String) -> JobResult {
-    match output(&mut script(root, tools, folder, &["run", &job])) {
-        Err(why) => JobResult { job, figures: Err(why), bad: Vec::new() },
-        Ok(text) => {
-            let bad = text.lines().filter_map(|line| line.strip_prefix("bad: ")).map(str::to_owned).collect();
-            JobResult { job, figures: figures(&text), bad }
-        }
-    }
-}
-
-/// The numbers of the closing line `figures CUTS BAD`.
-fn figures(text: &str) -> Result<(u64, u64), String> {
-    let last = text.lines().next_back().unwrap_or_default();
-    let numbers = last.strip_prefix("figures ").and_then(|numbers| numbers.split_once(' '));
-    let parsed = numbers.and_then(|(cuts, bad)| Some((cuts.parse().ok()?, bad.parse().ok()?)));
-    parsed.ok_or_else(|| format!("powercut.py ended with {last:?}"))
 }
 
 fn script(root: &Path, tools: &Tools, folder: &Path, words: &[&str]) -> Command {
@@ -248,7 +231,8 @@ fn folder(root: &Path, name: &str) -> PathBuf {
 mod tests {
     //! What the sweep says of its jobs.
 
-    use super::{JobResult, Outcome, figures};
+    use super::job::figures;
+    use super::{JobResult, Outcome};
 
     fn result(job: &str, figures: Result<(u64, u64), String>) -> JobResult {
         JobResult { job: job.to_owned(), figures, bad: Vec::new() }
