@@ -15,6 +15,8 @@ mod news;
 mod projects;
 mod releases;
 mod rollouts;
+mod telemetry;
+mod thingsboard;
 mod tokens;
 
 use std::path::Path;
@@ -36,6 +38,8 @@ pub(crate) use mqtt::{DesiredRow, MqttRuleRow};
 pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};
 pub(crate) use rollouts::{HALTED, NewRollout, RolloutRow};
+pub(crate) use telemetry::{AttributeRow, Sample, Scope};
+pub(crate) use thingsboard::{BoardRow, NewProfile, ProfileRow};
 
 /// Reading connections: `SQLite` readers do not wait for the writer in WAL mode.
 const READERS: u32 = 4;
