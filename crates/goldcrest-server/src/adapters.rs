@@ -5,6 +5,7 @@
 //! text, and `//` in a path is `/`.
 
 mod micropython_ota;
+pub(crate) mod thingsboard;
 
 use std::sync::Arc;
 
@@ -79,7 +80,10 @@ fn no_such_address() -> Failure {
 }
 
 /// The adapter that knows the address; `None` when none does.
-async fn dispatch(app: &Arc<App>, call: &Call, _body: Body) -> Result<Option<Response>, Failure> {
+async fn dispatch(app: &Arc<App>, call: &Call, body: Body) -> Result<Option<Response>, Failure> {
+    if thingsboard::http::knows(call) {
+        return thingsboard::http::answer(app, call, body).await.map(Some);
+    }
     let joined = call.segments.join("/");
     let mut paths = vec![""];
     paths.extend(joined.match_indices('/').map(|(at, _)| &joined[..at]));

@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     TooSlow,
     /// A published name of docs/release-format.md, "Refusals".
     Refused(Refused),
+    /// Somebody else did not answer in time.
+    TimedOut(String),
     /// A field that cannot be used.
     Invalid(String),
     /// The server's disk has no room.
@@ -71,6 +73,7 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Conflict(..) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(_) | Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -90,6 +93,7 @@ impl Failure {
             Self::Conflict(..) => "conflict",
             Self::TooLarge(_) => "too-large",
             Self::TooSlow => "too-slow",
+            Self::TimedOut(_) => "timed-out",
             Self::Refused(refused) => refused.refusal.as_str(),
             Self::Invalid(_) => "invalid",
             Self::DiskFull => "disk-full",
@@ -106,7 +110,11 @@ impl Failure {
             Self::Forbidden(why) => (*why).into(),
             Self::MethodNotAllowed => "this address does not take that method".into(),
             Self::TooSlow => "the body did not arrive in time".into(),
-            Self::NotFound(text) | Self::Conflict(text, _) | Self::TooLarge(text) | Self::Invalid(text) => text.clone(),
+            Self::NotFound(text)
+            | Self::Conflict(text, _)
+            | Self::TooLarge(text)
+            | Self::TimedOut(text)
+            | Self::Invalid(text) => text.clone(),
             Self::Refused(refused) => refused.detail.clone(),
             Self::DiskFull => "the server's disk is full; nothing was changed".into(),
             Self::Unavailable => "the database does not answer".into(),
@@ -234,6 +242,11 @@ pub(crate) fn created(body: impl Serialize) -> Response {
 /// 204: done, and nothing to say.
 pub(crate) fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// 408 without a body: what a request waited for did not happen, and it may ask again.
+pub(crate) fn nothing_new() -> Response {
+    StatusCode::REQUEST_TIMEOUT.into_response()
 }
 
 /// 304: the caller has it, or wants nothing else.

@@ -33,6 +33,7 @@ mod request_log;
 mod rollout;
 mod router;
 mod store;
+mod telemetry;
 mod token;
 
 use std::net::SocketAddr;
@@ -45,6 +46,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::adapters::thingsboard::DEFAULT_PER_MINUTE as DEFAULT_THINGSBOARD_PER_MINUTE;
+use crate::adapters::thingsboard::{self, Boards};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::data_folder::DataLock;
@@ -53,6 +56,7 @@ use crate::jobs::deltas::Deltas;
 pub use crate::mqtt::{AnonymousSettings, MqttSettings, TlsSettings};
 use crate::mqtt::{Broker, Listeners};
 use crate::store::Store;
+use crate::telemetry::Telemetry;
 
 /// Seconds between two check-ins of a board, unless the settings say otherwise.
 pub const DEFAULT_POLL_S: u32 = 60;
@@ -76,13 +80,25 @@ pub struct Settings {
     pub clock: Clock,
     /// Where MQTT is spoken.
     pub mqtt: MqttSettings,
+    /// Connected boards of ThingsBoard that are told of a release within a minute.
+    pub thingsboard_per_minute: usize,
 }
 
 impl Settings {
     /// A server with defaults over this folder at this address.
     pub fn new(data: PathBuf, listen: SocketAddr) -> Self {
         let (poll_s, mqtt) = (DEFAULT_POLL_S, MqttSettings::default());
-        Self { data, listen, boards_listen: None, poll_s, max_database_bytes: None, clock: Clock::system(), mqtt }
+        let thingsboard_per_minute = DEFAULT_THINGSBOARD_PER_MINUTE;
+        Self {
+            data,
+            listen,
+            boards_listen: None,
+            poll_s,
+            max_database_bytes: None,
+            clock: Clock::system(),
+            mqtt,
+            thingsboard_per_minute,
+        }
     }
 }
 
@@ -126,6 +142,8 @@ impl Server {
             poll_s: settings.poll_s,
             uploads: Semaphore::new(CONCURRENT_UPLOADS),
             mqtt: broker,
+            telemetry: Telemetry::default(),
+            boards: Boards::new(settings.thingsboard_per_minute),
         });
         Ok(Self { app, listener, local_addr, boards, mqtt, new_admin_token, _lock: lock })
     }
@@ -172,6 +190,9 @@ impl Server {
         let jobs = TaskTracker::new();
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { app.heartbeats.run(&app.store, stop).await });
+        let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
+        jobs.spawn(async move { app.telemetry.run(&app.store, stop).await });
+        jobs.spawn(thingsboard::run(Arc::clone(&self.app), stop_jobs.clone()));
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { rollout::heal(&app, stop).await });
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
@@ -222,4 +243,6 @@ struct App {
     poll_s: u32,
     uploads: Semaphore,
     mqtt: Broker,
+    telemetry: Telemetry,
+    boards: Boards,
 }

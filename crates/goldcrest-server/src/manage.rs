@@ -12,8 +12,10 @@ pub(crate) mod metrics;
 pub(crate) mod mqtt_rules;
 pub(crate) mod packages;
 pub(crate) mod page;
+pub(crate) mod profiles;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
+pub(crate) mod telemetry;
 pub(crate) mod tokens;
 pub(crate) mod uploads;
 

@@ -17,6 +17,7 @@ mod native;
 mod news;
 mod reason;
 pub(crate) mod rules;
+mod thingsboard;
 mod tls;
 mod topic;
 pub(crate) mod websocket;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use self::counters::Counters;
 use self::hub::{Hub, Size};
+pub(crate) use self::limits::MAX_INFLIGHT;
 pub(crate) use self::listener::Listeners;
 use crate::App;
 use crate::store::Store;
@@ -117,10 +119,14 @@ impl Broker {
         hubs.iter().map(|(id, hub)| (*id, Arc::clone(hub))).collect()
     }
 
+    /// The clients of a project that has had any.
+    fn known_hub(&self, project_id: i64) -> Option<Arc<Hub>> {
+        self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(&project_id).cloned()
+    }
+
     /// The clients of a project.
     async fn hub(&self, app: &App, project_id: i64) -> anyhow::Result<Arc<Hub>> {
-        let known = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(&project_id).cloned();
-        if let Some(hub) = known {
+        if let Some(hub) = self.known_hub(project_id) {
             return Ok(hub);
         }
         let rules = load_rules(app, project_id).await?;

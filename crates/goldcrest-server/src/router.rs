@@ -13,7 +13,7 @@ use axum::{Router, middleware};
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
     channels, credentials, deployments, devices, events, feeds, health, keyring, metrics, mqtt_rules, packages,
-    releases, rollouts, tokens, uploads,
+    profiles, releases, rollouts, telemetry, tokens, uploads,
 };
 use crate::request_log::log_request;
 use crate::{App, adapters, mqtt, native};
@@ -59,6 +59,13 @@ fn people() -> Router<Arc<App>> {
             get(credentials::list_credentials).post(credentials::create_credential),
         )
         .route("/api/v1/devices/{name}/credentials/{number}", delete(credentials::delete_credential))
+        .route("/api/v1/devices/{name}/telemetry", get(telemetry::get_telemetry))
+        .route("/api/v1/devices/{name}/attributes", get(telemetry::get_attributes).put(telemetry::put_attributes))
+        .route("/api/v1/devices/{name}/attributes/{key}", delete(telemetry::delete_attribute))
+        .route("/api/v1/devices/{name}/rpc", post(telemetry::call_device))
+        .route("/api/v1/devices/{name}/claim", post(profiles::claim_device).delete(profiles::delete_claim))
+        .route("/api/v1/profiles", get(profiles::list_profiles).post(profiles::create_profile))
+        .route("/api/v1/profiles/{name}", delete(profiles::delete_profile))
         .route("/api/v1/feeds", get(feeds::list_feeds).post(feeds::create_feed))
         .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
         .route("/api/v1/rollouts", get(rollouts::list_rollouts).post(rollouts::create_rollout))

@@ -38,7 +38,7 @@ pub(crate) use mqtt::{DesiredRow, MqttRuleRow};
 pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};
 pub(crate) use rollouts::{HALTED, NewRollout, RolloutRow};
-pub(crate) use telemetry::{AttributeRow, Sample, Scope};
+pub(crate) use telemetry::{Sample, Scope};
 pub(crate) use thingsboard::{BoardRow, NewProfile, ProfileRow};
 
 /// Reading connections: `SQLite` readers do not wait for the writer in WAL mode.

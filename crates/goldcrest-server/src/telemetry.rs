@@ -29,7 +29,11 @@ impl Telemetry {
     /// Takes a value in. What is too long, or too much at once, is dropped.
     pub(crate) fn take(&self, sample: Sample) {
         if sample.key.is_empty() || sample.key.len() > MAX_KEY || sample.value.len() > MAX_VALUE {
-            tracing::debug!(device.id = sample.device_id, bytes = sample.value.len(), "a value of telemetry is too long");
+            tracing::debug!(
+                device.id = sample.device_id,
+                bytes = sample.value.len(),
+                "a value of telemetry is too long"
+            );
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -39,6 +39,13 @@ pub(crate) fn make(kind: TokenKind) -> anyhow::Result<String> {
     Ok(format!("{}{}", kind.prefix(), BASE64URL_NOPAD.encode(&random)))
 }
 
+/// A short text that nobody guesses: for boards that hold no more, 20 characters.
+pub(crate) fn random() -> anyhow::Result<String> {
+    let mut random = [0; 15];
+    SystemRandom::new().fill(&mut random).map_err(|_| anyhow::anyhow!("the system gave no random bytes"))?;
+    Ok(BASE64URL_NOPAD.encode(&random))
+}
+
 /// What is stored. The token has 256 random bits, so one plain SHA-256 is enough, and it can be looked up by an index.
 pub(crate) fn hash(token: &str) -> String {
     Digest::of(token.as_bytes()).to_string()

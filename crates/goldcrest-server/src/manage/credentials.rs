@@ -6,20 +6,16 @@ use anyhow::Context;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use data_encoding::BASE64URL_NOPAD;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::adapter::Adapter;
+use crate::adapters::thingsboard;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
 use crate::request::{Admin, Captures, JsonBody};
 use crate::store::{Writing, is_taken};
 use crate::token;
-
-/// Random bytes of an id or a secret that is made here: 20 characters.
-const RANDOM_BYTES: usize = 15;
 
 pub(crate) async fn list_credentials(
     State(app): State<Arc<App>>,
@@ -74,14 +70,17 @@ pub(crate) async fn add(writing: &mut Writing, device_id: i64, body: CredentialB
         None if adapter == Adapter::Sensorclass => {
             return Err(Failure::Invalid("id: the MAC address of the board is wanted".into()));
         }
-        None => random()?,
+        None => token::random()?,
     };
     let stored = adapter.stored_id(&id)?;
     let secret = match body.secret {
-        None if adapter == Adapter::Insighio => Some(random()?),
+        None if adapter == Adapter::Insighio => Some(token::random()?),
         secret => secret,
     };
     let settings = serde_json::to_string(&body.settings).context("settings are JSON")?;
+    if adapter == Adapter::Thingsboard {
+        thingsboard::provision::check_settings(&settings)?;
+    }
     let hash = secret.as_deref().map(token::hash);
     let added = writing.add_credential(device_id, adapter.as_str(), &stored, hash.as_deref(), &settings).await;
     let number = added.map_err(|error| {
@@ -107,10 +106,4 @@ pub(crate) async fn delete_credential(
     writing.commit().await?;
     tracing::info!(device.name = name, token.name = admin.token, "credential removed");
     Ok(no_content())
-}
-
-fn random() -> anyhow::Result<String> {
-    let mut random = [0; RANDOM_BYTES];
-    SystemRandom::new().fill(&mut random).map_err(|_| anyhow::anyhow!("the system gave no random bytes"))?;
-    Ok(BASE64URL_NOPAD.encode(&random))
 }

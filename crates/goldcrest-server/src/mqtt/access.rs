@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::native;
 use super::topic::{covers, matches};
+use super::{native, thingsboard};
+use crate::adapters::thingsboard::mqtt::{PROVISION_REQUEST, PROVISION_RESPONSE};
 
 /// Whom a credential speaks for.
 #[derive(Debug, Clone)]
@@ -11,6 +12,7 @@ pub(super) enum Who {
     Device {
         id: i64,
         name: Box<str>,
+        speaks: Speaks,
     },
     /// A person or a tool with a token of the project.
     Member {
@@ -21,6 +23,32 @@ pub(super) enum Who {
     Anonymous {
         denied: Arc<[String]>,
     },
+    /// A board of ThingsBoard that wants to become a device.
+    Newcomer,
+}
+
+/// Whose topics a device uses.
+#[derive(Debug, Clone)]
+pub(super) enum Speaks {
+    /// Ours.
+    Native,
+    Thingsboard,
+}
+
+impl Speaks {
+    fn may_subscribe(&self, device_id: i64, filter: &str) -> bool {
+        match self {
+            Self::Native => covers(&native::own_filter(device_id), filter),
+            Self::Thingsboard => covers(&thingsboard::own_filter(device_id), filter),
+        }
+    }
+
+    fn may_publish(&self, device_id: i64, topic: &str) -> bool {
+        match self {
+            Self::Native => native::may_publish(device_id, topic),
+            Self::Thingsboard => thingsboard::is_of(device_id, topic),
+        }
+    }
 }
 
 /// What a project grants its devices beyond their own topics.
@@ -62,21 +90,27 @@ impl Rule {
 }
 
 impl Who {
+    /// Whether a session of MQTT 3.1.1 outlives its connection. With ThingsBoard none does: boards that come back expect silence.
+    pub(super) fn has_sessions(&self) -> bool {
+        !matches!(self, Self::Newcomer | Self::Device { speaks: Speaks::Thingsboard, .. })
+    }
+
     /// Whether this client may subscribe to every topic that the filter matches. `filter` has neither `$share` nor `me`.
     pub(super) fn may_subscribe(&self, rules: &[Rule], filter: &str) -> bool {
         if filter.starts_with('$') {
             return false;
         }
         match self {
-            Self::Device { id, name } => {
+            Self::Device { id, name, speaks } => {
                 let granted = rules.iter().filter(|rule| rule.is_for(Grant::Subscribe));
-                covers(&native::own_filter(*id), filter)
+                speaks.may_subscribe(*id, filter)
                     || granted.into_iter().any(|rule| covers(&rule.filter_of(*id, name), filter))
             }
             Self::Member { .. } => true,
             Self::Anonymous { denied } => {
                 !native::is_native(filter) && !denied.iter().any(|denied| covers(denied, filter))
             }
+            Self::Newcomer => filter == PROVISION_RESPONSE,
         }
     }
 
@@ -86,13 +120,14 @@ impl Who {
             return false;
         }
         match self {
-            Self::Device { id, name } => {
+            Self::Device { id, name, speaks } => {
                 let mut granted = rules.iter().filter(|rule| rule.is_for(Grant::Publish));
-                native::may_publish(*id, topic)
+                speaks.may_publish(*id, topic)
                     || (!native::is_native(topic) && granted.any(|rule| matches(&rule.filter_of(*id, name), topic)))
             }
             Self::Member { .. } => !native::is_native(topic) || native::is_app(topic),
             Self::Anonymous { .. } => !native::is_native(topic),
+            Self::Newcomer => topic == PROVISION_REQUEST,
         }
     }
 
@@ -102,9 +137,10 @@ impl Who {
             return true;
         }
         match self {
+            Self::Device { id, speaks: Speaks::Thingsboard, .. } => thingsboard::is_of(*id, topic),
             Self::Device { id, .. } => native::is_own(*id, topic),
             Self::Member { .. } => true,
-            Self::Anonymous { .. } => false,
+            Self::Anonymous { .. } | Self::Newcomer => false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod packets;
 mod publish;
 mod socket;
 mod subscribe;
+mod thingsboard;
 mod welcome;
 
 use std::pin::{Pin, pin};
@@ -106,6 +107,7 @@ fn converse<S: Transport>(
 fn leave(socket: &mut Socket<impl Transport>, client: &Client, closing: Closing) {
     let departure = if closing.end == End::Goodbye { Departure::Goodbye } else { Departure::Lost };
     client.hub.detach(client.id, &client.link, departure);
+    client.tell_board_is_gone();
     client.app.mqtt.counters.closed(closing.end);
     tracing::debug!(mqtt.end = ?closing.end, mqtt.code = closing.code, "mqtt client left");
     if closing.code != reason::SUCCESS {

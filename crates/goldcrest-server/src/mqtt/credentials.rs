@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use super::access::Who;
+use super::access::{Speaks, Who};
 use super::hub::Key;
 use super::wire::Connect;
 use crate::App;
+use crate::adapter::Adapter;
+use crate::adapters::thingsboard::mqtt::PROVISION_USER;
 use crate::token::{self, TokenKind};
 
 /// Longest token that is looked at.
 const MAX_TOKEN: usize = 256;
+/// Where those are that belong to no project yet.
+const NO_PROJECT: i64 = 0;
 
 /// A client whose credential is good.
 #[derive(Debug)]
@@ -30,6 +34,9 @@ pub(super) async fn identify(app: &App, connect: &Connect) -> anyhow::Result<Opt
             return Ok(Some(identified));
         }
     }
+    if let Some(identified) = board_of_thingsboard(app, connect).await? {
+        return Ok(Some(identified));
+    }
     // Who offers a credential is held to it.
     let has_token = offered.into_iter().flatten().any(|text| TokenKind::of(text).is_some());
     let anonymous = app.mqtt.anonymous.as_ref().filter(|_| !has_token);
@@ -39,13 +46,28 @@ pub(super) async fn identify(app: &App, connect: &Connect) -> anyhow::Result<Opt
     }))
 }
 
+/// A board whose access token is the user name; its password is anything. Or one that wants to become a device: it says so in place of a
+/// token, by its user name or, without one, by what it calls itself.
+async fn board_of_thingsboard(app: &App, connect: &Connect) -> anyhow::Result<Option<Identified>> {
+    if connect.user_name.as_deref().unwrap_or(&connect.client_id) == PROVISION_USER {
+        return Ok(Some(Identified { project_id: NO_PROJECT, who: Who::Newcomer }));
+    }
+    let stored = connect.user_name.as_deref().and_then(|token| Adapter::Thingsboard.stored_id(token).ok());
+    let Some(stored) = stored else { return Ok(None) };
+    let row = app.store.credential(Adapter::Thingsboard.as_str(), &stored).await?;
+    Ok(row.map(|row| Identified {
+        project_id: row.project_id,
+        who: Who::Device { id: row.device_id, name: row.device.into(), speaks: Speaks::Thingsboard },
+    }))
+}
+
 async fn look_up(app: &App, token: &str) -> anyhow::Result<Option<Identified>> {
     match TokenKind::of(token) {
         Some(TokenKind::Device) => {
             let device = app.store.check_in(&token::hash(token)).await?;
             Ok(device.map(|device| Identified {
                 project_id: device.project_id,
-                who: Who::Device { id: device.device_id, name: device.name.into() },
+                who: Who::Device { id: device.device_id, name: device.name.into(), speaks: Speaks::Native },
             }))
         }
         Some(TokenKind::Admin) => {
@@ -63,11 +85,15 @@ async fn look_up(app: &App, token: &str) -> anyhow::Result<Option<Identified>> {
 
 impl Identified {
     /// Which session is this client's.
-    pub(super) fn key(&self, client_id: &str) -> Key {
+    ///
+    /// `nonce` tells newcomers apart.
+    pub(super) fn key(&self, client_id: &str, nonce: u64) -> Key {
         match &self.who {
             Who::Device { id, .. } => Key::Device(*id),
             Who::Member { token, .. } => Key::Member(token.clone(), client_id.into()),
             Who::Anonymous { .. } => Key::Anonymous(client_id.into()),
+            // All of them call themselves the same.
+            Who::Newcomer => Key::Newcomer(nonce),
         }
     }
 }

@@ -1,14 +1,19 @@
 //! Where a message of a client goes. The place of adapters: a device that speaks another system's topics is known by its credential,
 //! so its destination is decided here and nowhere else.
 
-use super::access::Who;
-use super::native;
+use super::access::{Speaks, Who};
+use super::{native, thingsboard};
+use crate::adapters::thingsboard::mqtt::PROVISION_REQUEST;
 
 /// Who takes a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Destination {
     /// The native protocol: a board tells how it is. Stored, then shown to the project.
     Report { device_id: i64 },
+    /// A board of ThingsBoard: it is answered, and nobody else hears of it.
+    Board { device_id: i64 },
+    /// The same, before it is a device.
+    Newcomer,
     /// The clients of the project that subscribed to it.
     Project,
 }
@@ -16,6 +21,10 @@ pub(super) enum Destination {
 /// The destination of a message on a topic that its sender may use.
 pub(super) fn destination(who: &Who, topic: &str) -> Destination {
     match (who, native::report_of(topic)) {
+        (Who::Device { id, speaks: Speaks::Thingsboard, .. }, _) if thingsboard::is_of(*id, topic) => {
+            Destination::Board { device_id: *id }
+        }
+        (Who::Newcomer, _) if topic == PROVISION_REQUEST => Destination::Newcomer,
         (Who::Device { id, .. }, Some(device_id)) if *id == device_id => Destination::Report { device_id },
         _ => Destination::Project,
     }

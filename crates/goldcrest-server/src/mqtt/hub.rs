@@ -12,7 +12,7 @@ mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) use attach::{Arrival, Departure};
 pub(super) use link::{Call, Link};
@@ -105,6 +105,13 @@ impl State {
     pub(super) fn is_online(&self, device_id: i64) -> bool {
         let id = self.by_key.get(&Key::Device(device_id));
         id.and_then(|id| self.sessions.get(id)).is_some_and(|session| session.link.is_some())
+    }
+
+    /// Whether this device has had its connection for this long.
+    pub(super) fn is_online_for(&self, device_id: i64, time: Duration) -> bool {
+        let id = self.by_key.get(&Key::Device(device_id));
+        let link = id.and_then(|id| self.sessions.get(id)).and_then(|session| session.link.as_ref());
+        link.is_some_and(|link| link.since.elapsed() >= time)
     }
 
     /// The devices that have one.

@@ -30,7 +30,7 @@ pub(super) const RECEIVE_MAXIMUM: u16 = 32;
 /// The same for MQTT 3.1.1, where a client cannot be told.
 pub(super) const MAX_UNRELEASED: usize = 1_000;
 /// MQTT 3.1.1: messages under way to a client. MQTT 5: unless it wants fewer.
-pub(super) const MAX_INFLIGHT: u16 = 100;
+pub(crate) const MAX_INFLIGHT: u16 = 100;
 /// Topic aliases a client may set.
 pub(super) const TOPIC_ALIAS_MAXIMUM: u16 = 16;
 /// Topic aliases that the server sets, if the client allows as many.

@@ -41,6 +41,12 @@ impl Message {
         })
     }
 
+    /// A message that only the client gets that asked for it, so it waits nowhere for long.
+    pub(super) fn to_one(topic: String, payload: ArcPayload) -> Self {
+        let (properties, topic) = (Box::default(), topic.into());
+        Self { topic, payload, qos: 1, retain: false, properties, expires: None, from: None, _held: None }
+    }
+
     /// Seconds it has left; `None` without an end.
     ///
     /// # Errors

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::access::Who;
+use super::access::{Speaks, Who};
 use super::hub::Hub;
 use super::limits::MAX_STATES;
 use super::message::Message;
+use super::thingsboard;
 use super::topic::matches;
 use crate::App;
 use crate::failure::Failure;
@@ -62,9 +63,10 @@ pub(super) fn report_of(topic: &str) -> Option<i64> {
     parts(topic).filter(|(_, leaf)| *leaf == "report").map(|(id, _)| id)
 }
 
-/// A topic or filter with the device's id where it says `me`; `None` when it does not.
+/// A topic or filter with the device's id where it says `me`, in whatever protocol; `None` when it does not.
 pub(super) fn spelled_out(who: &Who, topic: &str) -> Option<String> {
     match (who, topic.strip_prefix(ME)) {
+        (Who::Device { id, speaks: Speaks::Thingsboard, .. }, _) => thingsboard::spelled_out(*id, topic),
         (Who::Device { id, .. }, Some(leaf)) => Some(format!("{ROOT}{id}/{leaf}")),
         _ => None,
     }
@@ -72,6 +74,9 @@ pub(super) fn spelled_out(who: &Who, topic: &str) -> Option<String> {
 
 /// The other way: `me` in place of the id.
 pub(super) fn as_me(topic: &str) -> String {
+    if let Some(topic) = thingsboard::as_board(topic) {
+        return topic.to_owned();
+    }
     let leaf = topic.strip_prefix(ROOT).and_then(|rest| rest.split_once('/'));
     leaf.map_or_else(|| topic.to_owned(), |(_, leaf)| format!("{ME}{leaf}"))
 }
@@ -90,7 +95,7 @@ pub(super) fn desired(row: &DesiredRow) -> Arc<Message> {
 
 /// Whether a filter may match a topic of this protocol.
 pub(super) fn may_match(filter: &str) -> bool {
-    matches!(filter.split('/').next(), Some("goldcrest" | "+" | "#"))
+    matches!(filter.split('/').next(), Some("goldcrest" | "+" | "#")) && !thingsboard::is_about_boards(filter)
 }
 
 /// The states that a new subscription is told: of one device, or of many for people.
@@ -106,7 +111,7 @@ pub(super) async fn states(
         (Who::Device { id, .. }, _) => app.store.desired_of(&[*id]).await?,
         (Who::Member { .. }, Some(id)) => app.store.desired_of(&[id]).await?,
         (Who::Member { .. }, None) => app.store.desired_in(project_id, MAX_STATES / 2).await?,
-        (Who::Anonymous { .. }, _) => Vec::new(),
+        (Who::Anonymous { .. } | Who::Newcomer, _) => Vec::new(),
     };
     rows.retain(|row| row.project_id == project_id);
     let state = hub.lock();

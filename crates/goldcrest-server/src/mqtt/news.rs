@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::Who;
 use super::{native, reason};
 use crate::App;
+use crate::adapters::thingsboard::mqtt::desired_changed;
 use crate::store::News;
 
 /// Most pieces of news that are handled together.
@@ -37,7 +38,9 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>, stop: 
                 News::Rules { project_id } => reload_rules(&app, project_id).await,
             }
         }
+        let ids: Vec<i64> = devices.iter().copied().collect();
         tell_desired(&app, devices).await;
+        desired_changed(&app, &ids).await;
     }
 }
 

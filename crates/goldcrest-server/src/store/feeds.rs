@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
-use super::{Store, Writing};
+use super::{News, Store, Writing};
 
 /// A feed.
 #[derive(Debug, Clone, FromRow)]
@@ -136,6 +136,8 @@ impl Writing {
     /// Removes a credential of a device; whether there was one.
     pub(crate) async fn remove_credential(&mut self, device_id: i64, id: i64) -> anyhow::Result<bool> {
         let done = sqlx::query("DELETE FROM credential WHERE device_id = $1 AND id = $2").bind(device_id).bind(id);
+        // Whoever came with it goes.
+        self.will_tell(News::DeviceToken { device_id });
         Ok(done.execute(&mut *self.transaction).await?.rows_affected() > 0)
     }
 }

@@ -13,6 +13,15 @@ const PUBCOMP: u8 = 0x70;
 #[derive(Debug)]
 pub(super) enum Errand {
     Subscribe(Subscribe),
+    /// What a board of ThingsBoard says.
+    Board {
+        device_id: i64,
+        publish: Publish,
+    },
+    /// One that is not a device yet.
+    Newcomer {
+        publish: Publish,
+    },
     /// A board's report.
     Report {
         device_id: i64,
@@ -55,6 +64,8 @@ impl Client {
     pub(super) async fn run(&mut self, errand: Errand, out: &mut Vec<u8>) -> Result<(), Closing> {
         match errand {
             Errand::Subscribe(subscribe) => self.subscribe(subscribe, out).await,
+            Errand::Board { device_id, publish } => self.board_says(device_id, &publish, out).await,
+            Errand::Newcomer { publish } => self.newcomer_says(&publish, out).await,
             Errand::Report { device_id, publish } => self.report(device_id, publish, out).await,
         }
     }

@@ -43,6 +43,8 @@ impl Client {
         let code = if self.who.may_publish(&rules, &publish.topic) {
             match destination(&self.who, &publish.topic) {
                 Destination::Report { device_id } => return Ok(Some(Errand::Report { device_id, publish })),
+                Destination::Board { device_id } => return Ok(Some(Errand::Board { device_id, publish })),
+                Destination::Newcomer => return Ok(Some(Errand::Newcomer { publish })),
                 Destination::Project => self.route(publish),
             }
         } else {
@@ -54,7 +56,7 @@ impl Client {
     }
 
     /// Tells the sender what became of its message. MQTT 3.1.1 has no word for a refusal: there a refused message is acknowledged.
-    fn acknowledge(&self, id: u16, qos: u8, code: u8, out: &mut Vec<u8>) {
+    pub(super) fn acknowledge(&self, id: u16, qos: u8, code: u8, out: &mut Vec<u8>) {
         match qos {
             1 => encode::acknowledgement(out, self.version, PUBACK, id, code),
             2 => {

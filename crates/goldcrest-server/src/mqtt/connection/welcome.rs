@@ -1,6 +1,7 @@
 //! CONNECT: is it one, who is it, and may it come in?
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -20,6 +21,9 @@ use crate::mqtt::{native, reason, topic};
 
 /// First byte of a CONNECT packet.
 const CONNECT: u8 = 0x10;
+
+/// How many clients were let in.
+static NEWCOMERS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a client is not let in, with the code it is told.
 struct Refused(Refusal, u8);
@@ -84,6 +88,9 @@ async fn let_in(
     };
     let identified = identify(app, connect).await.map_err(broken)?;
     let identified = identified.ok_or(Refused(Refusal::Credentials, reason::BAD_CREDENTIALS))?;
+    if connect.version == Version::V3 && !identified.who.has_sessions() {
+        (connect.is_clean, connect.session_expiry_s) = (true, 0);
+    }
     let hub = app.mqtt.hub(app, identified.project_id).await.map_err(broken)?;
     let will = will.map(|will| check_will(&hub, &identified.who, will)).transpose()?;
     let client = attach(app, hub, identified, connect, will, assigned_id.as_deref(), out)?;
@@ -132,7 +139,7 @@ fn attach(
     out: &mut Vec<u8>,
 ) -> Result<Client, Refused> {
     let link = Arc::new(Link::default());
-    let key = identified.key(&connect.client_id);
+    let key = identified.key(&connect.client_id, NEWCOMERS.fetch_add(1, Ordering::Relaxed));
     let Identified { project_id, who } = identified;
     let arrival = Arrival { key, who: who.clone(), connect, will, link: Arc::clone(&link) };
     let attached = hub.attach(arrival).map_err(|_| Refused(Refusal::Limit, reason::QUOTA_EXCEEDED))?;

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
 /// A live connection as its session sees it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::mqtt) struct Link {
+    /// When it was made.
+    pub(in crate::mqtt) since: Instant,
     waker: AtomicWaker,
     has_news: AtomicBool,
     /// Reason code with which it shall close; 0: it shall not.
@@ -21,6 +24,13 @@ pub(in crate::mqtt) enum Call {
     Packets,
     /// Close with this reason.
     Close(u8),
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        let (waker, has_news) = (AtomicWaker::new(), AtomicBool::new(false));
+        Self { since: Instant::now(), waker, has_news, kicked: AtomicU8::new(0) }
+    }
 }
 
 impl Link {

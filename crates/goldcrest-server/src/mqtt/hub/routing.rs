@@ -7,7 +7,7 @@ use mqtt_protocol_core::mqtt::packet::RetainHandling;
 use super::outbox::{Bound, Parcel};
 use super::retained::NoRoom;
 use super::subscriptions::Subscription;
-use super::{Hub, Link, SessionId, State};
+use super::{Hub, Key, Link, SessionId, State};
 use crate::mqtt::counters::Drop;
 use crate::mqtt::limits::{MAX_SUBSCRIPTIONS, PARCEL_BYTES};
 use crate::mqtt::message::Message;
@@ -124,6 +124,37 @@ impl State {
         }
         self.counters.dropped(Drop::QueueFull, full);
         receivers
+    }
+
+    /// Delivers a message if this device has a connection and subscribed to it. Whether it does.
+    pub(in crate::mqtt) fn deliver_to_device(&mut self, device_id: i64, message: &Arc<Message>) -> bool {
+        let Some(id) = self.by_key.get(&Key::Device(device_id)).copied() else { return false };
+        let is_there = self.sessions.get(&id).is_some_and(|session| session.link.is_some());
+        let is_wanted = is_there && self.wish(id, &message.topic).is_some();
+        if is_wanted {
+            self.deliver(message);
+        }
+        is_wanted
+    }
+
+    /// Sends a message to one client that waits for it. `inside` is the topic to which it may have subscribed: then that decides on
+    /// the `QoS`, else it is 0.
+    pub(in crate::mqtt) fn answer(&mut self, id: SessionId, link: &Arc<Link>, inside: &str, message: Message) {
+        let qos = self.wish(id, inside).map_or(0, |qos| qos.min(message.qos));
+        let held = self.counters.hold(PARCEL_BYTES);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let message = Arc::new(message);
+        let parcel = Parcel { message, qos, retain: false, as_me: false, identifiers: Box::default(), _held: held };
+        if session.outbox.push(parcel, Bound::Live).is_err() {
+            self.counters.dropped(Drop::QueueFull, 1);
+        }
+        link.wake();
+    }
+
+    /// The `QoS` with which a client wants a topic, if it does.
+    fn wish(&mut self, id: SessionId, topic: &str) -> Option<u8> {
+        let hits = self.index.hits(topic, None, &|_| true);
+        hits.into_iter().find(|hit| hit.session == id).map(|hit| hit.wish.qos)
     }
 
     fn replay(&mut self, id: SessionId, link: &Arc<Link>, wish: Subscription, past: Vec<Arc<Message>>) {

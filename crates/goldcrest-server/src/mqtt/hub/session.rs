@@ -20,6 +20,8 @@ pub(in crate::mqtt) enum Key {
     Member(Box<str>, Box<str>),
     /// Client id.
     Anonymous(Box<str>),
+    /// A number of its own.
+    Newcomer(u64),
 }
 
 #[derive(Debug)]
