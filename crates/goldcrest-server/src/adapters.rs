@@ -4,6 +4,7 @@
 //! length is always known and nothing is chunked, each answer closes its connection, nothing redirects, errors are a few bytes of
 //! text, and `//` in a path is `/`.
 
+mod gogs;
 mod micropython_ota;
 pub(crate) mod thingsboard;
 
@@ -24,7 +25,7 @@ use crate::store::FeedRow;
 use crate::token;
 
 /// Most segments of a path that is looked at.
-const MAX_SEGMENTS: usize = 16;
+const MAX_SEGMENTS: usize = 40;
 
 /// A request as an adapter sees it.
 #[derive(Debug)]
@@ -85,12 +86,29 @@ async fn dispatch(app: &Arc<App>, call: &Call, body: Body) -> Result<Option<Resp
         return thingsboard::http::answer(app, call, body).await.map(Some);
     }
     let joined = call.segments.join("/");
-    let mut paths = vec![""];
-    paths.extend(joined.match_indices('/').map(|(at, _)| &joined[..at]));
-    paths.push(&joined);
-    for feed in app.store.feeds_at(&paths).await? {
+    match call.segments.as_slice() {
+        [hooks, git, feed] if hooks == "hooks" && git == "git" && call.method == Method::POST => {
+            return gogs::hook::answer(app, call, feed, body).await.map(Some);
+        }
+        _ => {}
+    }
+    if let Some(below) = gogs::below_api(&joined) {
+        for feed in feeds_above(app, below).await? {
+            if Adapter::parse(&feed.adapter)? != Adapter::Gogs {
+                continue;
+            }
+            let rest = below[feed.path.len()..].trim_start_matches('/');
+            if let Some(response) = gogs::answer_api(app, &feed, call, rest).await? {
+                return Ok(Some(response));
+            }
+        }
+        // In the words of a git server, also below `/api/v1/`.
+        return if below.is_empty() { Ok(None) } else { Err(no_such_address()) };
+    }
+    for feed in feeds_above(app, &joined).await? {
         let rest = joined[feed.path.len()..].trim_start_matches('/');
         let response = match Adapter::parse(&feed.adapter)? {
+            Adapter::Gogs => gogs::answer_web(app, &feed, call, rest).await?,
             Adapter::MicropythonOta => micropython_ota::answer(app, &feed, call, rest).await?,
             _ => None,
         };
@@ -99,6 +117,14 @@ async fn dispatch(app: &Arc<App>, call: &Call, body: Body) -> Result<Option<Resp
         }
     }
     Ok(None)
+}
+
+/// The feeds whose path is this one or begins it, the longest first.
+async fn feeds_above(app: &App, path: &str) -> anyhow::Result<Vec<FeedRow>> {
+    let mut paths = vec![""];
+    paths.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
+    paths.push(path);
+    app.store.feeds_at(&paths).await
 }
 
 impl Call {

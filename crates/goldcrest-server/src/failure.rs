@@ -239,6 +239,11 @@ pub(crate) fn created(body: impl Serialize) -> Response {
     (StatusCode::CREATED, axum::Json(body)).into_response()
 }
 
+/// 202: it will be done.
+pub(crate) fn accepted() -> Response {
+    StatusCode::ACCEPTED.into_response()
+}
+
 /// 204: done, and nothing to say.
 pub(crate) fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()

@@ -21,6 +21,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod git;
 mod heartbeat;
 mod jobs;
 mod listener;
@@ -51,8 +52,10 @@ use crate::adapters::thingsboard::{self, Boards};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::data_folder::DataLock;
+use crate::git::Repositories;
 use crate::heartbeat::Heartbeats;
 use crate::jobs::deltas::Deltas;
+use crate::jobs::mirrors::Mirrors;
 pub use crate::mqtt::{AnonymousSettings, MqttSettings, TlsSettings};
 use crate::mqtt::{Broker, Listeners};
 use crate::store::Store;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub poll_s: u32,
     /// Bytes at which the database stops to grow; none: the disk's size.
     pub max_database_bytes: Option<u64>,
+    /// Folders of git repositories that feeds may be made of; none: only what is mirrored from elsewhere.
+    pub git_roots: Vec<PathBuf>,
     /// Where the time comes from.
     pub clock: Clock,
     /// Where MQTT is spoken.
@@ -95,6 +100,7 @@ impl Settings {
             boards_listen: None,
             poll_s,
             max_database_bytes: None,
+            git_roots: Vec::new(),
             clock: Clock::system(),
             mqtt,
             thingsboard_per_minute,
@@ -139,6 +145,8 @@ impl Server {
             clock: settings.clock,
             heartbeats: Heartbeats::default(),
             deltas: Deltas::default(),
+            repositories: Repositories::new(&settings.data, settings.git_roots),
+            mirrors: Mirrors::default(),
             poll_s: settings.poll_s,
             uploads: Semaphore::new(CONCURRENT_UPLOADS),
             mqtt: broker,
@@ -197,6 +205,8 @@ impl Server {
         jobs.spawn(async move { rollout::heal(&app, stop).await });
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { jobs::deltas::run(&app, stop).await });
+        let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
+        jobs.spawn(async move { jobs::mirrors::run(&app, stop).await });
         let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, shutdown.clone()));
         jobs.close();
         tracing::info!(listen = %self.local_addr, "serving");
@@ -240,6 +250,8 @@ struct App {
     clock: Clock,
     heartbeats: Heartbeats,
     deltas: Deltas,
+    repositories: Repositories,
+    mirrors: Mirrors,
     poll_s: u32,
     uploads: Semaphore,
     mqtt: Broker,

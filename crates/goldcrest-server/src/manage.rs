@@ -12,6 +12,7 @@ pub(crate) mod metrics;
 pub(crate) mod mqtt_rules;
 pub(crate) mod packages;
 pub(crate) mod page;
+pub(crate) mod pending;
 pub(crate) mod profiles;
 pub(crate) mod releases;
 pub(crate) mod rollouts;

@@ -13,7 +13,7 @@ use axum::{Router, middleware};
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
     channels, credentials, deployments, devices, events, feeds, health, keyring, metrics, mqtt_rules, packages,
-    profiles, releases, rollouts, telemetry, tokens, uploads,
+    pending, profiles, releases, rollouts, telemetry, tokens, uploads,
 };
 use crate::request_log::log_request;
 use crate::{App, adapters, mqtt, native};
@@ -68,6 +68,8 @@ fn people() -> Router<Arc<App>> {
         .route("/api/v1/profiles/{name}", delete(profiles::delete_profile))
         .route("/api/v1/feeds", get(feeds::list_feeds).post(feeds::create_feed))
         .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
+        .route("/api/v1/pending-releases", get(pending::list_pending))
+        .route("/api/v1/pending-releases/{feed}/{commit}", delete(pending::delete_pending))
         .route("/api/v1/rollouts", get(rollouts::list_rollouts).post(rollouts::create_rollout))
         .route("/api/v1/rollouts/{id}", get(rollouts::get_rollout))
         .route("/api/v1/rollouts/{id}/halt", post(rollouts::halt_rollout))

@@ -10,6 +10,7 @@ mod deployments;
 mod devices;
 mod events;
 mod feeds;
+mod git;
 mod mqtt;
 mod news;
 mod projects;
@@ -34,6 +35,7 @@ pub(crate) use deployments::{ActiveDeployment, DeploymentFilter, DeploymentRow, 
 pub(crate) use devices::{DeviceFilter, DeviceRow, NewDevice, TrackedDevice};
 pub(crate) use events::NewEvent;
 pub(crate) use feeds::{CredentialRow, FeedRow, NewFeed};
+pub(crate) use git::{GitFeedRow, PendingRow};
 pub(crate) use mqtt::{DesiredRow, MqttRuleRow};
 pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapter::Adapter;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
+use crate::git::{GitSettings, Repository};
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::store::{FeedRow, NewFeed, is_taken};
 use crate::{App, adapters, token};
@@ -24,6 +25,8 @@ const MAX_SEGMENTS: usize = 8;
 const MAX_PATH: usize = 256;
 /// Most bytes of user and password, or of a token.
 const MAX_SECRET: usize = 256;
+/// In the place of a secret.
+const HIDDEN: &str = "***";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +40,10 @@ pub(crate) async fn list_feeds(
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<Value>, ApiFailure> {
     let rows = app.store.feeds(admin.project_id, query.package.as_deref()).await?;
-    let feeds: Vec<Value> = rows.iter().map(answer).collect();
+    let mut feeds = Vec::new();
+    for row in &rows {
+        feeds.push(answer(&app, row).await?);
+    }
     Ok(Json(json!({"feeds": feeds})))
 }
 
@@ -65,6 +71,10 @@ pub(crate) async fn create_feed(
         return Err(Failure::Invalid(text).into());
     }
     let path = check_path(&body.path)?;
+    let settings = serde_json::to_string(&body.settings).context("settings are JSON")?;
+    if adapter == Adapter::Gogs {
+        check_git(&app, &settings, body.package.is_some())?;
+    }
     if body.secret.as_ref().is_some_and(|secret| secret.is_empty() || secret.len() > MAX_SECRET) {
         return Err(Failure::Invalid(format!("secret is not 1 to {MAX_SECRET} bytes")).into());
     }
@@ -83,7 +93,7 @@ pub(crate) async fn create_feed(
         path: path.clone(),
         package_id,
         channel: body.channel.map_or_else(|| "stable".to_owned(), |channel| channel.to_string()),
-        settings: serde_json::to_string(&body.settings).context("settings are JSON")?,
+        settings,
         secret_hash: body.secret.as_deref().map(token::hash),
     };
     let id = writing.add_feed(&feed, app.clock.now_ms()).await.map_err(|error| {
@@ -97,7 +107,10 @@ pub(crate) async fn create_feed(
     tracing::info!(feed.id = id, feed.path = path, adapter = adapter.as_str(), token.name = admin.token, "feed made");
     let rows = app.store.feeds(admin.project_id, None).await?;
     let row = rows.iter().find(|row| row.id == id).ok_or_else(|| not_found("feed", id))?;
-    let mut shown = answer(row);
+    if adapter == Adapter::Gogs {
+        app.mirrors.look(id);
+    }
+    let mut shown = answer(&app, row).await?;
     shown["warnings"] = json!(warnings(&app, row).await?);
     Ok(created(shown))
 }
@@ -142,17 +155,60 @@ fn check_path(path: &str) -> Result<String, Failure> {
         let rule = "segments of A-Z a-z 0-9 . _ ~ - @ + with / between them";
         return Err(Failure::Invalid(format!("path {path:?} is not up to {MAX_SEGMENTS} {rule}")));
     }
-    let own = ["d", "api", "healthz", "metrics", "mqtt"];
+    let own = ["d", "api", "healthz", "hooks", "metrics", "mqtt", "repos"];
     if let Some(first) = path.split('/').next().filter(|first| own.contains(first)) {
         return Err(Failure::Invalid(format!("path {path:?} begins with {first:?}, which is the server's own")));
     }
     Ok(path.to_owned())
 }
 
-fn answer(row: &FeedRow) -> Value {
-    let settings: Value = serde_json::from_str(&row.settings).unwrap_or_default();
-    json!({
+/// Whether a feed of the Gogs adapter has something to show.
+fn check_git(app: &App, settings: &str, has_package: bool) -> Result<(), Failure> {
+    let refused = |error: anyhow::Error| Failure::Invalid(format!("settings: {error:#}"));
+    let settings = GitSettings::parse(settings).map_err(refused)?;
+    if !settings.is_git() && !has_package {
+        return Err(Failure::Invalid("neither package, nor git or remote in settings: one of them is shown".into()));
+    }
+    if let Some(remote) = &settings.remote {
+        app.repositories.check_remote(remote).map_err(refused)?;
+    }
+    if settings.git.is_some() {
+        // A new feed has no mirror, so its id does not matter.
+        let path = app.repositories.locate(0, &settings).map_err(refused)?;
+        Repository::open(&path).map_err(refused)?;
+    }
+    Ok(())
+}
+
+async fn answer(app: &App, row: &FeedRow) -> anyhow::Result<Value> {
+    let mut settings: Value = serde_json::from_str(&row.settings).unwrap_or_default();
+    if settings["webhook_secret"].is_string() {
+        settings["webhook_secret"] = json!(HIDDEN);
+    }
+    let shown = settings["remote"].as_str().map(without_login);
+    if let Some(shown) = shown {
+        settings["remote"] = json!(shown);
+    }
+    let mut feed = json!({
         "id": row.id, "adapter": row.adapter, "path": row.path, "package": row.package, "channel": row.channel,
         "settings": settings, "secret": row.secret_hash.is_some(),
-    })
+    });
+    if let Some(seen) = app.store.git_feed(row.id).await? {
+        let trouble: Value = serde_json::from_str(&seen.trouble).unwrap_or_default();
+        feed["git"] = json!({
+            "looked_ms": seen.looked_ms, "error": seen.error, "branch": seen.branch, "commit": seen.sha,
+            "trouble": trouble,
+        });
+    }
+    Ok(feed)
+}
+
+/// The address with its user and password hidden.
+fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{}", &rest[end..]),
+        None => url.to_owned(),
+    }
 }

@@ -30,6 +30,9 @@ pub struct Args {
     /// Seconds between two check-ins of a board
     #[arg(long, value_name = "SECONDS", default_value_t = goldcrest_server::DEFAULT_POLL_S, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     poll: u32,
+    /// Folder of git repositories that feeds may be made of (goldcrest feed); can be given several times
+    #[arg(long, value_name = "DIR")]
+    git_root: Vec<PathBuf>,
     /// Address for MQTT; without it 127.0.0.1:1883, if that is free
     #[arg(long, value_name = "ADDRESS")]
     mqtt: Option<SocketAddr>,
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut settings = Settings::new(args.data.clone(), args.listen);
     settings.boards_listen = args.boards;
     settings.poll_s = args.poll;
+    settings.git_roots.clone_from(&args.git_root);
     settings.mqtt = mqtt_settings(args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
