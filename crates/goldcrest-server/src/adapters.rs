@@ -39,7 +39,9 @@ struct Call {
 
 /// Answers what no route of our own does.
 pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
-    let is_api = request.uri().path().starts_with("/api/v1/");
+    let path = request.uri().path();
+    // What a git server has there is answered as git servers do, also when it is no address at all.
+    let is_api = path.starts_with("/api/v1/") && !path.starts_with("/api/v1/repos/");
     let answered = match Call::of(&request) {
         Some(call) => dispatch(&app, &call, request.into_body()).await,
         None => Ok(None),

@@ -87,7 +87,10 @@ impl Repository {
     /// The commit of a full name such as `refs/heads/main`; `None` when there is no such name.
     pub(crate) fn commit_of_ref(&self, name: &str) -> anyhow::Result<Option<Sha>> {
         // A name that git forbids is one that nothing has.
-        let Ok(Some(mut reference)) = self.inner.try_find_reference(name) else { return Ok(None) };
+        if gix::validate::reference::name(name.into()).is_err() {
+            return Ok(None);
+        }
+        let Some(mut reference) = self.inner.try_find_reference(name)? else { return Ok(None) };
         Ok(reference.peel_to_commit().ok().map(|commit| Sha::of_gix(commit.id)))
     }
 

@@ -143,13 +143,14 @@ fn check_token(feed: &FeedRow, call: &Call, asked: &Asked) -> Result<(), Failure
     Err(not_found("repository", &feed.path))
 }
 
-/// The fields of a query, decoded; what can't be decoded is left out.
+/// The fields of a query, decoded. What can't be is no name that anything has.
 fn query_fields(query: &str) -> Vec<(String, String)> {
     let field = |pair: &str| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((key.to_owned(), super::decode(&value.replace('+', " "))?))
+        let value = super::decode(&value.replace('+', " "));
+        (key.to_owned(), value.unwrap_or_else(|| char::REPLACEMENT_CHARACTER.to_string()))
     };
-    query.split('&').filter_map(field).collect()
+    query.split('&').map(field).collect()
 }
 
 /// The routes of the API below a repository.

@@ -73,7 +73,7 @@ pub(crate) async fn create_feed(
     let path = check_path(&body.path)?;
     let settings = serde_json::to_string(&body.settings).context("settings are JSON")?;
     if adapter == Adapter::Gogs {
-        check_git(&app, &settings, body.package.is_some())?;
+        check_git(&app, &path, &settings, body.package.is_some())?;
     }
     if body.secret.as_ref().is_some_and(|secret| secret.is_empty() || secret.len() > MAX_SECRET) {
         return Err(Failure::Invalid(format!("secret is not 1 to {MAX_SECRET} bytes")).into());
@@ -163,7 +163,10 @@ fn check_path(path: &str) -> Result<String, Failure> {
 }
 
 /// Whether a feed of the Gogs adapter has something to show.
-fn check_git(app: &App, settings: &str, has_package: bool) -> Result<(), Failure> {
+fn check_git(app: &App, path: &str, settings: &str, has_package: bool) -> Result<(), Failure> {
+    if !path.contains('/') {
+        return Err(Failure::Invalid(format!("path {path:?} is not that of a repository: owner/name")));
+    }
     let refused = |error: anyhow::Error| Failure::Invalid(format!("settings: {error:#}"));
     let settings = GitSettings::parse(settings).map_err(refused)?;
     if !settings.is_git() && !has_package {

@@ -7,6 +7,7 @@ mod app;
 mod boards;
 mod deltas;
 mod disk;
+mod gogs;
 mod http;
 mod killed;
 mod limits;

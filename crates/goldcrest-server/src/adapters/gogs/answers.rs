@@ -121,15 +121,9 @@ fn person(person: &Person) -> Value {
 
 /// The characters that are no part of a path's segment are written as `%` and two digits.
 fn encode(path: &str) -> String {
-    let mut text = String::new();
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text += &format!("%{byte:02X}");
-        }
-    }
-    text
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let written = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(written).collect()
 }
 
 /// `2026-01-31T12:00:00Z`. Days are counted as in "chrono-Compatible Low-Level Date Algorithms" (`civil_from_days`).

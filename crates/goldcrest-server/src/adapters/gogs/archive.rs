@@ -16,8 +16,8 @@ const MAX_BYTES: u64 = 64 << 20;
 const MAX_ENTRIES: usize = 20_000;
 /// Most folders in one another.
 const MAX_DEPTH: usize = 64;
-/// Version 2.0 of zip, made on Unix.
-const ZIP_MADE_BY: u16 = (3 << 8) | 20;
+/// Made on Unix (3), by version 2.0 (20).
+const ZIP_MADE_BY: u16 = 0x0314;
 const ZIP_VERSION: u16 = 20;
 /// File names are UTF-8.
 const ZIP_FLAGS: u16 = 1 << 11;

@@ -24,8 +24,7 @@ pub(super) fn repository(source: &Source, asked: &Asked) -> Result<Response, Fai
 pub(super) fn commit(source: &Source, asked: &Asked, of: &[&str]) -> Result<Option<Response>, Failure> {
     let Some(commit) = commit_of(source, &of.join("/"))? else { return Ok(None) };
     let is_text = of.len() > 1 || asked.accept.contains(".sha");
-    let response =
-        if is_text { bytes(TEXT, commit.id.to_string()) } else { json_answer(&asked.place.commit(&commit)) };
+    let response = if is_text { bytes(TEXT, commit.id.to_string()) } else { json_answer(&asked.place.commit(&commit)) };
     Ok(Some(unless_known(asked, &commit.id, response)))
 }
 

@@ -15,7 +15,7 @@ use crate::store::FeedRow;
 #[derive(Debug)]
 pub(super) enum Source {
     Package(Package),
-    Git(Repository),
+    Git(Box<Repository>),
 }
 
 impl Source {
@@ -30,7 +30,7 @@ impl Source {
         let missing = || not_found("repository", &feed.path);
         if settings.is_git() {
             let opened = app.repositories.locate(feed.id, settings).and_then(|path| Repository::open(&path));
-            return opened.map(Self::Git).map_err(|error| {
+            return opened.map(|repository| Self::Git(Box::new(repository))).map_err(|error| {
                 tracing::warn!(feed.id = feed.id, error = format!("{error:#}"), "repository not readable");
                 missing()
             });
