@@ -4,9 +4,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answers::json_answer;
+use super::bytes;
 use super::source::Source;
 use super::{Asked, TEXT, commit_of, unless_known};
-use crate::adapters::bytes;
 use crate::failure::Failure;
 use crate::git::{Commit, Ref};
 

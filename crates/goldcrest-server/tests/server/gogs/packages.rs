@@ -126,7 +126,7 @@ async fn branches_tags_releases_and_commits_are_listed() {
     let commit = api(&app, &format!("commits/{id}")).await.json();
     assert_eq!(commit["sha"], id);
     assert!(commit["commit"]["message"].as_str().unwrap().starts_with("sensor 2.0.0\n\nRelease "));
-    assert_eq!(names(&api(&app, "commits?sha=beta").await.json(), "sha"), [id.clone()]);
+    assert_eq!(names(&api(&app, "commits?sha=beta").await.json(), "sha"), [id.as_str()]);
     let repository = get(&app, "/api/v1/repos/acme/kitchen").await.json();
     assert_eq!((repository["default_branch"].as_str(), repository["empty"].as_bool()), (Some("stable"), Some(false)));
     // The same for those who ask in GitHub's way.
