@@ -118,6 +118,10 @@ pub(crate) async fn create_feed(
 /// What the boards behind a feed could not take of the release that they are shown now.
 async fn warnings(app: &Arc<App>, feed: &FeedRow) -> anyhow::Result<Vec<String>> {
     let Some(package) = feed.package.as_deref() else { return Ok(Vec::new()) };
+    if feed.adapter == Adapter::Gogs.as_str() && GitSettings::parse(&feed.settings).is_ok_and(|s| s.is_git()) {
+        // Its boards get what is in the repository.
+        return Ok(Vec::new());
+    }
     let Some(channel) = app.store.channel(feed.project_id, package, &feed.channel).await? else {
         return Ok(vec![format!(
             "channel {} of {package} points at no release yet: boards are told that nothing is there",
