@@ -7,6 +7,7 @@
 #![allow(clippy::similar_names, reason = "a compiler makes something compiled, a keyring holds a key")]
 
 pub mod board_files;
+mod checkout;
 pub mod cli;
 pub mod client;
 mod clock;

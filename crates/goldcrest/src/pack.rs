@@ -28,6 +28,10 @@ mod walk;
 
 pub use identity::{Identity, IdentityOptions};
 
+/// Bytes that a pointer of git LFS begins with, and how many it has at most.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+const MAX_LFS_POINTER: usize = 1024;
+
 /// What to pack beyond what goldcrest.toml says.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -116,6 +120,11 @@ pub fn collect(project: &Project, options: &Options) -> Result<Content> {
     for file in chosen.files {
         let plain = file.read(MAX_FILE_SIZE)?;
         secrets::check(&file.path, &plain, &allowed)?;
+        if plain.len() <= MAX_LFS_POINTER && plain.starts_with(LFS_POINTER) {
+            let why = format!("{} is a pointer of git LFS: its content is not here", file.path);
+            return Err(Failure::refused("format", why)
+                .hint("git lfs pull, then publish from the work tree; or exclude it in goldcrest.toml"));
+        }
         let made = python::make(&file, plain, python, options.mpy_cross.as_ref())?;
         let path: DevicePath = made.path.parse().map_err(|e: Refused| refused(&file.path, &e))?;
         if let Some(other) = origins.insert(path.clone(), file.path.clone()) {

@@ -30,6 +30,10 @@ pub struct Project {
     pub keep: Vec<Pattern>,
     /// `[target] max_bytes`, in bytes.
     pub max_bytes: Option<u64>,
+    /// What git says of the commit that the project was taken from; none: what it says of the folder.
+    pub commit: Option<git::WorkTree>,
+    /// Folders of that commit whose files are in another repository.
+    pub submodules: Vec<String>,
 }
 
 /// The sections of goldcrest.toml. An unknown key is an error.
@@ -210,7 +214,7 @@ impl Project {
                 return Err(wrong("[target] micropython", &format!("{text:?}: the agent needs 1.20 or newer")));
             }
         }
-        Ok(Project { dir: dir.to_owned(), file, name, keep, max_bytes })
+        Ok(Project { dir: dir.to_owned(), file, name, keep, max_bytes, commit: None, submodules: Vec::new() })
     }
 
     /// The oldest `MicroPython` that the release must run on, if the file says so.

@@ -1,11 +1,14 @@
 //! `goldcrest publish`: pack, sign, upload; the same thing twice is once.
 
+use std::path::PathBuf;
+
 use goldcrest_core::Digest;
 use goldcrest_core::keyring::Keyring;
 use serde_json::{Value, json};
 
 use super::pack::{ContentOptions, collect, summary, totals};
 use crate::Result;
+use crate::checkout::{self, Checkout};
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -26,22 +29,40 @@ pub struct Args {
     /// Do everything but the uploading
     #[arg(long)]
     dry_run: bool,
+    /// Publish what git has at this branch, tag or commit, in place of the work tree: for CI and hooks
+    #[arg(long, value_name = "REV")]
+    git: Option<String>,
+    /// The repository of --git, bare or not [default: the one that this folder is in]; --project is then the folder in it
+    #[arg(long, value_name = "DIR", requires = "git")]
+    git_dir: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let project = context.project()?;
+    let checkout = args.git.as_deref().map(|rev| checkout::take(rev, args.git_dir.as_deref(), context)).transpose()?;
+    let own;
+    let project = if let Some(checkout) = &checkout {
+        &checkout.project
+    } else {
+        own = context.project()?;
+        &own
+    };
     let client = context.client()?;
     if args.dry_run {
-        let plan = Plan::make(&project, &args.content, &args.identity, &client, context)?;
+        let plan = Plan::make(project, &args.content, &args.identity, &client, context)?;
         let state = if plan.is_there { "there already" } else { "not sent: --dry-run" };
-        let mut value = summary(&project, &plan.content, &plan.identity);
+        let mut value = summary(project, &plan.content, &plan.identity);
         value["digest"] = json!(plan.release.signed.digest);
         value["uploaded"] = json!(false);
-        let text = totals(&project, &plan.content, &plan.identity);
+        let text = totals(project, &plan.content, &plan.identity);
         context.output.result(&value, || format!("{text}digest    {}\n{state}\n", plan.release.signed.digest));
         return Ok(());
     }
-    let (mut value, mut text) = publish(&project, &args.content, &args.identity, &client, context)?;
+    let (mut value, mut text) = publish(project, &args.content, &args.identity, &client, context)?;
+    if let Some(checkout) = &checkout {
+        settle(checkout, &client)?;
+        value["commit"] = json!(checkout.commit);
+        text += &format!("commit    {}\n", checkout.commit);
+    }
     if let Some(channel) = &args.channel {
         let version = value["version"].as_str().unwrap_or_default();
         let set = super::channel::set(&client, project.name.as_str(), channel, version)?;
@@ -53,6 +74,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         text += "next      goldcrest deploy, or goldcrest channel set CHANNEL VERSION\n";
     }
     context.output.result(&value, || text);
+    Ok(())
+}
+
+/// Tells the server that this commit has its release, where it is waiting for one.
+fn settle(checkout: &Checkout, client: &Client) -> Result<()> {
+    let package = encode(checkout.project.name.as_str());
+    let waiting = client.find(&format!("/api/v1/pending-releases?package={package}"))?.unwrap_or_default();
+    for row in waiting["pending"].as_array().into_iter().flatten() {
+        if row["commit"] == checkout.commit.as_str() {
+            let path = format!("/api/v1/pending-releases/{}/{}", row["feed"], checkout.commit);
+            client.act("DELETE", &path)?;
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::show::{field, list};
 use crate::Result;
@@ -48,7 +48,18 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
     match action {
         Action::List { package } => {
             let package = context.package(package.as_deref())?;
-            let answer = client.get(&format!("/api/v1/releases?package={}", encode(&package)))?;
+            let mut answer = client.get(&format!("/api/v1/releases?package={}", encode(&package)))?;
+            let waiting = client.find(&format!("/api/v1/pending-releases?package={}", encode(&package)))?;
+            answer["pending"] = waiting.map_or_else(|| json!([]), |waiting| waiting["pending"].clone());
+            for row in answer["pending"].as_array().into_iter().flatten() {
+                let (path, branch, commit) = (field(row, "path"), field(row, "branch"), field(row, "commit"));
+                context.output.note(&format!(
+                    "{branch} of {path} is at {commit}, of which no release was signed: goldcrest publish --git {branch}"
+                ));
+                for trouble in row["trouble"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    context.output.note(&format!("  {trouble}"));
+                }
+            }
             context.output.result(&answer, || {
                 let row = |r: &Value| {
                     vec![

@@ -30,6 +30,7 @@ pub(super) fn choose(project: &Project, output: Option<&Path>) -> Result<Chosen>
     let raw = globs("raw", &pack.raw)?;
     let output = output.and_then(|o| o.canonicalize().ok());
     let mut left_out = Vec::new();
+    let mut missing = None;
     let mut enter = |path: &str, is_folder: bool| {
         let reason = if exclude.is_match(path) {
             Some("excluded")
@@ -40,10 +41,18 @@ pub(super) fn choose(project: &Project, output: Option<&Path>) -> Result<Chosen>
         };
         if let Some(reason) = reason {
             left_out.push((if is_folder { format!("{path}/") } else { path.to_owned() }, reason));
+        } else if is_folder && is_submodule(project, &root.join(path)) {
+            missing.get_or_insert_with(|| path.to_owned());
         }
         reason.is_none()
     };
     let mut files = walk::walk(&root, &mut enter)?;
+    if let Some(path) = missing {
+        return Err(Failure::refused("path", format!("{path} is a submodule: its files are in another repository"))
+            .hint(
+                "publish from a work tree that has them (git submodule update --init), or exclude it in goldcrest.toml",
+            ));
+    }
     let mut kept = Vec::new();
     files.retain_mut(|file| {
         let reason = if !include.is_match(&file.path) {
@@ -69,6 +78,10 @@ pub(super) fn choose(project: &Project, output: Option<&Path>) -> Result<Chosen>
     let notes =
         if kept.is_empty() { Vec::new() } else { vec![format!("kept on the board, not packed: {}", kept.join(", "))] };
     Ok(Chosen { files, left_out, notes })
+}
+
+fn is_submodule(project: &Project, folder: &Path) -> bool {
+    project.submodules.iter().any(|path| project.dir.join(path).canonicalize().is_ok_and(|path| path == folder))
 }
 
 /// What no release holds: dot files (`.git`, `.env`), caches, and the project file.

@@ -59,7 +59,7 @@ impl Identity {
             Some(text) => (text.as_str(), "--version"),
             None => (project.file.app.version.as_str(), "[app] version"),
         };
-        let tree = git::work_tree(&project.dir);
+        let tree = project.commit.clone().or_else(|| git::work_tree(&project.dir));
         let version = if text == "git" {
             git_version(tree.as_ref(), content, options.allow_dirty)?
         } else {

@@ -5,6 +5,7 @@
 #![allow(clippy::similar_names, reason = "what is packed is a pack")]
 
 mod files;
+mod git;
 mod keys;
 mod mqtt;
 mod pack;

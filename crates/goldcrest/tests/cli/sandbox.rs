@@ -140,7 +140,12 @@ impl Sandbox {
 
     /// Starts a server on a free port and logs in.
     pub(crate) fn serve(&self) -> Served {
-        let served = self.serve_only();
+        self.serve_with(&[])
+    }
+
+    /// The same with more options for the server.
+    pub(crate) fn serve_with(&self, options: &[&str]) -> Served {
+        let served = self.start(options);
         let token = String::from_utf8(self.read("data/admin.token")).unwrap();
         let login = self.run_with_input(&["login", &served.url], &token);
         assert_eq!(login.code, 0, "{}", login.stderr);
@@ -149,9 +154,13 @@ impl Sandbox {
 
     /// Starts a server on a free port.
     pub(crate) fn serve_only(&self) -> Served {
+        self.start(&[])
+    }
+
+    fn start(&self, options: &[&str]) -> Served {
         let data = self.path("data");
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--no-mqtt", "--json", "--data"]);
-        let mut child = command.arg(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.arg(data).args(options).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let started: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("the server said {line:?}: {e}"));
