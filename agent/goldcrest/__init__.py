@@ -33,7 +33,7 @@ _wait = None  # seconds after which a trial that is healthy ends by itself, when
 _told = False  # the facts of this start were reported
 _tries = ["", 0]  # a release digest and its failed tries since the start
 _ready = False  # an update waits for the reset
-_ring_seen = 0  # highest keyring version that was fetched, good or bad
+_ring = 0  # highest keyring version that was fetched, good or bad
 _missed = 0  # check-ins in a row
 _poll = 60  # seconds, as the server said last
 
@@ -46,16 +46,14 @@ class Refused(Exception):
     """Why an update is not taken: args are a name of docs/release-format.md "Refusals" and a detail."""
 
 
-def confirm():
-    """This release is good: end its trial. -> False when there is no trial to end."""
-    return guard.confirm()
+confirm = guard.confirm  # this release is good: ends its trial; -> False when there is no trial to end
 
 
 def healthy():
     """-> True when every one of `checks` is. What is not is the reason when the trial fails."""
     for name in checks:
         if not checks[name]():
-            print("goldcrest: not healthy:", name)
+            print("goldcrest:", "health", name)
             trial = sys.modules.get("_goldcrest")
             if trial:
                 trial.why = "health"
@@ -67,7 +65,7 @@ def poll():
     """Check in when it is due, else return at once. Call it in the app's loop."""
     if _wait and time.ticks_diff(time.ticks_ms(), _start) > _wait * 1000 and healthy():
         confirm()
-    return (_due is None or time.ticks_diff(time.ticks_ms(), _due) >= 0) and check()
+    return (not _due or time.ticks_diff(time.ticks_ms(), _due) >= 0) and check()
 
 
 async def task():
@@ -83,7 +81,7 @@ async def task():
 
 def safe():
     """What boot.py runs in place of main.py after too many rollbacks."""
-    print("goldcrest: safe")
+    print("goldcrest:", "safe")
     while True:
         poll()
         time.sleep(1)
@@ -104,11 +102,13 @@ def check(reset=True):
             cfg = json.load(f)
         how = cfg.get("confirm")
         _wait = how if isinstance(how, int) and guard.state()[0] == "trial" else None
-        servers = [cfg["server"]] + cfg.get("recovery", [])
-        http = Http(servers[_missed // _MISSES % len(servers)], cfg)
+        servers = [cfg.get("server")] + cfg.get("recovery", [])
+        source = cfg.get("source", "mqtt" in cfg and "mqtt")
+        make = __import__("goldcrest.sources." + source, 0, 0, source).Source if source else Http
+        http = make(servers[_missed // _MISSES % len(servers)], cfg)
         _missed += 1
         try:
-            _ready = _ready or _check_in(http, cfg)
+            _ready = _ready or _ask(http, cfg)
         finally:
             http.close()
             # a release that fails to arrive: 2, 4, 8... times the interval, at most an hour
@@ -123,14 +123,14 @@ def check(reset=True):
     return _ready
 
 
-def _check_in(http, cfg):
-    global _told, _missed, _poll, _ring_seen
+def _ask(http, cfg):
+    global _told, _missed, _poll, _ring
     name, digest, _, _, _, ring, _, _ = guard.state()
     run = "trial" if name == "trial" else "ok"
     wdt = sys.modules.get("_goldcrest.wdt")
     if wdt:
         wdt.feed()
-    _deliver(http)
+    _owed(http)
     if not _told:
         bad = _update("boot", http, cfg, name)
         if bad and bad[0] == "network":
@@ -141,8 +141,9 @@ def _check_in(http, cfg):
         return False
     failed = guard.read("failed")[:64]
     have = 0
-    if guard.kind(guard.D + "keyring" + ring):
-        with open(guard.D + "keyring" + ring) as f:
+    ring = guard.D + "keyring" + ring
+    if guard.kind(ring):
+        with open(ring) as f:
             f.readline()
             have = int(f.readline()[8:])
     status = http.request(
@@ -157,12 +158,12 @@ def _check_in(http, cfg):
     etag = h.get("etag", "").strip('"')
     _poll = int(h.get("goldcrest-poll", _poll))
     newer = int(h.get("goldcrest-keyring", 0))
-    if newer > max(have, _ring_seen):
-        _ring_seen = newer
+    if newer > max(have, _ring):
+        _ring = newer
         bad = _update("keyring", http)
         if bad:
             report(http, "failed", etag or digest, *bad)
-        return _check_in(http, cfg)
+        return _ask(http, cfg)
     if name == "trial":
         if status != 304:
             http.close()  # the body can wait until this trial is over
@@ -198,7 +199,7 @@ def _take(http, cfg, status, etag):
             _tries[1] = 0
         except OSError:
             report(http, "failed", etag, *bad)
-        _deliver(http)
+        _owed(http)
     return False
 
 
@@ -213,7 +214,7 @@ def _update(step, *args):
             __path__ = "/.z"
         from goldcrest import update
 
-        getattr(update, step)(*args)
+        getattr(args[0], step, getattr(update, step))(*args)
     except Refused as e:
         bad = e.args
     except Exception as e:
@@ -240,7 +241,7 @@ class _Packed:
     def stat(self, path):
         if path != "/update.mpy":
             raise OSError
-        return (0x8000,) + (0,) * 9
+        return (0x8000,) * 10
 
     def open(self, path, mode):
         f = open(_PACKED, "rb")
@@ -260,7 +261,7 @@ def inflate(f, bits):
         return uzlib.DecompIO(f, -bits)
 
 
-def _deliver(http):
+def _owed(http):
     # A failure that was not reported yet: `report` holds the stage, `failed` the rest.
     stage = guard.read("report")
     if stage:
@@ -268,10 +269,10 @@ def _deliver(http):
         guard.remove("report")
 
 
-def report(http, *said, facts=None):
-    """Send a report: stage, release, reason, detail, trace. Raises Refused("network") when it can't be delivered."""
-    body = {"facts": facts} if facts else {}
-    for key, value in zip(("stage", "release", "reason", "detail", "trace"), said):
+def report(http, *said):
+    """Send a report: stage, release, reason, detail, trace, facts. Raises Refused("network") when it can't be delivered."""
+    body = {}
+    for key, value in zip(("stage", "release", "reason", "detail", "trace", "facts"), said):
         if value:
             body[key] = value
     status = http.request("/d/v1/report", "", json.dumps(body).encode())

@@ -70,7 +70,7 @@ def boot(http, cfg, name):
 
     gc.collect()
     me = sys.implementation
-    report(http, "boot", facts=(
+    report(http, "boot", 0, 0, 0, 0, (
         __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(R), guard.fat(),
         gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
     ))
