@@ -1,0 +1,171 @@
+"""Installs files that carry no signed manifest: staged, hashed, and handed to the guard with the journal of a release.
+
+A source calls `begin`, lists what it found with `write`, then calls `install`. What is on the board afterwards is a release like any other: with a manifest of
+the same lines (unsigned, under the id of the version), a trial, a rollback, and deletions by the next one. Imported for one update.
+"""
+
+import os
+import sys
+
+from goldcrest import Refused, guard, report
+
+D = guard.D
+R = guard.R
+_FILES = const(4096)
+
+
+def write(cfg, items):
+    """List (path, size or -1, word for `fetch`) of each file, in a file of /.ota/: lines `key word size path`, sorted by path.
+
+    The key is the item's number. One line at a time is in memory, unless the items are not sorted.
+    """
+    update = sys.modules["goldcrest.update"]
+    keep = cfg.get("keep", ())
+    into = cfg.get("into", "").strip("/")
+    n = 0
+    last = ""
+    rising = True
+    with open(D + "tree", "w") as f:
+        for p, size, hint in items:
+            if into:
+                p = into + "/" + p
+            if p == "boot.py":  # never belongs to a release
+                p = "boot_user.py"
+            update.path(p)
+            for c in p:
+                if c < " " or c in ':*?"<>|':
+                    raise Refused("path", p)
+            if p == last:
+                raise Refused("duplicate", p)
+            if not update.kept(p, keep):
+                rising = rising and p > last
+                last = p
+                f.write("%d %s %d %s\n" % (n, hint, size, p))
+            n += 1
+            if n > _FILES:
+                raise Refused("format", "files")
+    if not rising:
+        _sort()
+
+
+def _sort():
+    with open(D + "tree") as f:
+        lines = [line for line in f]
+    lines.sort(key=_path)
+    last = None
+    with open(D + "tree", "w") as f:
+        for line in lines:
+            if _path(line) == last:
+                raise Refused("duplicate", last[:-1])
+            last = _path(line)
+            f.write(line)
+
+
+def _path(line):
+    return line.split(" ", 3)[3]
+
+
+def lines():
+    """-> (staged file, hint, size, path) of each line."""
+    with open(D + "tree") as f:
+        for line in f:
+            key, hint, size, p = line[:-1].split(" ", 3)
+            yield D + "n" + key, hint, int(size), p
+
+
+def begin(cfg, etag):
+    """Before the listing: what another target has staged goes."""
+    target = "%s %d" % (etag, cfg.get("trial_s", 60))
+    if guard.read("target") != target:
+        guard.clean()
+        guard.write("target", target)
+    guard.remove("tries")
+    guard.remove("trace")
+
+
+def install(http, etag, version, fetch, good=lambda hint, file: False):
+    """Stage what is listed; the board runs it after the next reset.
+
+    `good(hint, file)` says whether a file of the board, or a staged one, is already what the hint stands for; else `fetch(hint, size, path, file)`
+    writes it. Raises Refused, or OSError when the flash fails; then nothing has changed.
+    """
+    update = sys.modules["goldcrest.update"]
+    _, run, floor, _, _, _, _, _ = guard.state()
+    new = guard.manifest(etag)
+    n = _space(good)
+    report(http, "downloading", etag)
+    listed = lines()
+    before = update._paths(guard.manifest(run))
+    try:
+        with open(D + new, "w") as m, open(D + "journal", "w") as j:
+            m.write("goldcrest 1\npackage %s\nversion %s\ncounter 0\nfloor 0\nagent 1\ncreated 0\n" % (http.cfg.get("package", "-"), version))
+            m.write("files %d\n" % n)
+            at = update._next(before)
+            for file, hint, size, p in listed:
+                at = _gone(j, http.cfg, before, at, p)
+                _take(m, j, fetch, good, file, hint, size, p)
+            _gone(j, http.cfg, before, at, "")
+    finally:
+        listed.close()
+        before.close()
+    http.settle()
+    report(http, "verified", etag)
+    update.golden()
+    guard.set_state("commit", etag, floor, run, floor)
+    try:
+        report(http, "installing", etag)
+    except Refused:
+        pass
+
+
+def _gone(j, cfg, before, at, p):
+    # Journals the deletion of each file of the manifest before that comes before `p`. -> the first one after it
+    update = sys.modules["goldcrest.update"]
+    while at and (at < p or not p):
+        have = guard.sha(R + at)
+        if have and at[:14] != "lib/goldcrest/" and not update.kept(at, cfg.get("keep", ())):
+            j.write("-%d 0  %s %s\n" % (j.tell(), have, at))
+        at = update._next(before)
+    return update._next(before) if at == p else at
+
+
+def _take(m, j, fetch, good, file, hint, size, p):
+    # Stages a file, unless the board has it
+    have = guard.sha(R + p)
+    digest = ""
+    if good(hint, R + p):
+        digest = have
+    elif not good(hint, file):
+        fetch(hint, size, p, file)
+    digest = digest or guard.sha(file)
+    if digest != have:
+        size = os.stat(file)[6]
+        j.write("%s %d %s %s %s\n" % (file[len(D) + 1 :], size, digest, have, p))
+    else:
+        size = os.stat(R + p)[6]
+        guard.remove(file[len(D) :])
+    m.write("%s %d - %s\n" % (digest, size, p))
+
+
+def _space(good):
+    # Refuses when what is to be staged, the largest saved copy and the folders' own blocks do not fit. -> number of files
+    s = os.statvfs(R)
+    block = s[0]
+    need = 4
+    n = largest = 0
+    for file, hint, size, p in lines():
+        n += 1
+        if good(hint, R + p):
+            continue
+        need += 0.125
+        size = -(-max(size, 1) // block)
+        if not guard.kind(file):
+            need += size
+        if guard.fat():
+            need += 2 * size
+        else:
+            largest = max(largest, os.stat(R + p)[6] if guard.kind(R + p) == 0x8000 else 0)
+    need = need * block + largest
+    if need > block * s[3]:
+        raise Refused("space", "needs %d, free %d" % (need, block * s[3]))
+    return n

@@ -1,0 +1,230 @@
+"""What sources over HTTP share: requests to any web server, and the answers to what the agent asks of a Goldcrest server.
+
+The agent talks to a source as it does to its own server (docs/protocol.md): check-in, then the step `update`, reports in between.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from binascii import b2a_base64, hexlify
+
+from goldcrest import Http, Refused, guard
+
+_LINE = const(1024)  # bytes of a small answer that is taken as text
+_PLAIN = "-._~/" "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Source(Http):
+    """A place that says which version is wanted. A source of its own has `look`, `install` and, if it can, `said`."""
+
+    chunked = False
+    head = ""  # header lines of every request
+
+    def __init__(self, server, cfg):
+        Http.__init__(self, server or "", cfg)
+        self.headers = {}
+        self.base = self.server.rstrip("/")
+        if "user" in cfg:
+            self.head = "Authorization: Basic %s\r\n" % basic(cfg["user"], cfg.get("password", ""))
+
+    def look(self):
+        """-> text that is another one for each version, empty when none is wanted. Raises Refused."""
+        raise NotImplementedError
+
+    def install(self, etag):
+        """Stage the version that `look` found, under the id `etag`. Raises Refused."""
+        raise NotImplementedError
+
+    def said(self, report):
+        """A report (docs/protocol.md): a plain web server takes none."""
+
+    def request(self, path, head="", body=b""):
+        """Answer what the agent asks of its server. -> status."""
+        if body:
+            self.said(json.loads(body))
+            return 204
+        self.found = version = self.look()
+        _, run, _, failed, _ = head.split('"')
+        ids = []
+        if version:
+            # What an owner has not allowed yet is another version than what is allowed.
+            text = "%s %s %s" % (self.cfg.get("source"), self.cfg.get("unsigned"), version)
+            ids = [hexlify(hashlib.sha256(text.encode()).digest()).decode()]
+            was, _, digest = guard.read("source").partition(" ")
+            if was == ids[0]:  # this version turned out to be that signed release
+                ids.append(digest)
+        self.headers["etag"] = failed if failed in ids else ids[0] if ids else run
+        return 304 if not ids or run in ids else 200
+
+    def update(self, _, cfg, status, etag, patch):
+        """The step of an update, in place of the agent's own."""
+        if cfg.get("unsigned") is not True:
+            raise Refused("signature", "unsigned")
+        try:
+            self.install(etag)
+        finally:
+            sys.modules.pop("goldcrest.sources.tree", None)
+            sys.modules["goldcrest.sources"].__dict__.pop("tree", None)
+
+    def settle(self):
+        """All is staged: refuse when it is no longer what is wanted, it may be of two versions then."""
+        if self.look() != self.found:
+            raise Refused("network", "changed")
+
+    def get(self, url, method="GET", head=""):
+        """Ask for a path below the server's, or for a whole URL. -> status; the body is left to be read."""
+        if "://" not in url:
+            url = self.base + "/" + url
+        scheme, _, host = url.split("/", 3)[:3]
+        path = url[len(scheme) + 2 + len(host) :] or "/"
+        if self.s and self.server[: len(scheme) + 3 + len(host)] != "%s//%s/" % (scheme, host):
+            self.close()
+        self.server = url  # Http opens what it is told by this
+        data = "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: goldcrest\r\n%s%s\r\n" % (method, path, host, self.head, head)
+        while True:
+            fresh = not self.s
+            try:
+                if self.left > 512 or self.chunked:  # of the response before
+                    self.close()
+                while self.left:
+                    self.readinto(bytearray(512))
+                self._limit()
+                if not self.s:
+                    self._open(host)
+                    if "timeout_s" in self.cfg and hasattr(self.s, "settimeout"):
+                        self.s.settimeout(self.cfg["timeout_s"])
+                self.s.write(data.encode())
+                status = self._head()
+                break
+            except (OSError, ValueError, Refused) as e:
+                self.close()
+                if fresh:
+                    raise Refused("network", repr(e))
+        if method == "HEAD":
+            self.left = 0
+        elif self.headers.get("transfer-encoding", "").lower() == "chunked":
+            self.chunked = True
+            self.left = 0
+            self._chunk()
+        return status
+
+    def readinto(self, b):
+        """As of Http, of chunked bodies too."""
+        if not self.left and self.chunked:
+            self._chunk(True)
+        return Http.readinto(self, b)
+
+    def _chunk(self, after=False):
+        if after:
+            self._line()
+        try:
+            self.left = int(self._line().split(b";")[0], 16)
+        except ValueError:
+            raise Refused("network", "chunk")
+        self.at = 0
+        self._limit()
+        if not self.left:
+            self.chunked = False
+            while self._line():  # trailers
+                pass
+
+    def _line(self):
+        line = bytearray()
+        while line[-2:] != b"\r\n":
+            self._fill(self.buf[:1])
+            line += self.buf[:1]
+            if len(line) > 256:
+                raise Refused("network", "chunk")
+        return bytes(line[:-2])
+
+    def close(self):
+        self.chunked = False
+        Http.close(self)
+
+    def want(self, url, *more):
+        """get() that must find something."""
+        status = self.get(url, *more)
+        if status != 200:
+            raise Refused("missing" if status == 404 else "network", "%s: %d" % (url, status))
+
+    def size(self, url):
+        """-> size of what is at `url`, -1 when the server doesn't tell. Raises Refused when there is nothing."""
+        status = self.get(url, "HEAD")
+        if status in (401, 403, 404):
+            raise Refused("missing" if status == 404 else "network", "%s: %d" % (url, status))
+        return int(self.headers.get("content-length", -1)) if status == 200 else -1
+
+    def text(self, url, limit=_LINE, head=""):
+        """-> what is at `url`, as text. Raises Refused."""
+        self.want(url, "GET", head)
+        out = b""
+        buf = bytearray(128)
+        while True:
+            n = self.readinto(buf)
+            if not n:
+                break
+            out += buf[:n]
+            if len(out) > limit:
+                self.close()
+                raise Refused("endless", url)
+        try:
+            return str(out, "utf8")
+        except ValueError:
+            raise Refused("format", url)
+
+    def save(self, url, dst, size, base, hashes=()):
+        """Write what is at `url` to the file `dst`. `size`: of it, or -1. `hashes` are fed with it. -> its size."""
+        self.want(url)
+        length = -1 if self.chunked or "content-length" not in self.headers else self.left
+        if size >= 0 and length >= 0 and length != size:
+            self.close()
+            raise Refused("endless" if length > size else "truncated", base)
+        return store(self, dst, size if size >= 0 else length, base, hashes)
+
+
+def store(source, dst, size, base, hashes=()):
+    """Write a body to a file: `size` bytes, or, when that is -1, as many as come and the flash has room for. -> its size."""
+    room = free()
+    if size > room:
+        raise Refused("space", "%s: needs %d, free %d" % (base, size, room))
+    try:
+        with open(dst, "wb") as f:
+            done = _copy(source, f, room if size < 0 else size, base, hashes)
+    except Exception:
+        os.remove(dst)  # what is no use takes no room
+        raise
+    if done < size:
+        raise Refused("truncated", base)
+    return done
+
+
+def _copy(source, f, limit, base, hashes):
+    done = 0
+    buf = memoryview(bytearray(512))
+    while True:
+        n = source.readinto(buf)
+        if not n:
+            return done
+        done += n
+        if done > limit:
+            source.close()
+            raise Refused("endless", base)
+        for h in hashes:
+            h.update(buf[:n])
+        f.write(buf[:n])
+
+
+def free():
+    """-> bytes that a file may have: two blocks are left for its folder."""
+    s = os.statvfs(guard.R)
+    return max(0, s[0] * (s[3] - 2))
+
+
+def basic(user, password):
+    return b2a_base64(("%s:%s" % (user, password)).encode()).decode().strip()
+
+
+def quoted(text):
+    """-> text for a URL's path."""
+    return "".join(c if c in _PLAIN else "".join("%%%02X" % b for b in c.encode()) for c in text)
