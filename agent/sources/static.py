@@ -24,7 +24,7 @@ class Folder(web.Source):
     """Both layouts of micropython_ota, and the list of files of its pull request 20."""
 
     def look(self):
-        version = self.text("version").strip()
+        version = self.text("version")
         if len(version.split()) != 1 or "/" in version:
             raise Refused("format", "version")
         return version
@@ -58,7 +58,7 @@ class Folder(web.Source):
                 url = "manifest"
             text = self.text(url, _MANIFEST)
             # JSON: names, or objects with `file` and `sha256`; else names with white space between them
-            names = json.loads(text) if text.strip()[:1] == "[" else text.split()
+            names = json.loads(text) if text[:1] == "[" else text.split()
         return names
 
     def _good(self, hint, file):

@@ -44,6 +44,8 @@ def write(cfg, items):
             n += 1
             if n > _FILES:
                 raise Refused("format", "files")
+    if not n:  # all files of the board would go
+        raise Refused("format", "no files")
     if not rising:
         _sort()
 

@@ -24,6 +24,7 @@ class Source(Http):
     def __init__(self, server, cfg):
         Http.__init__(self, server or "", cfg)
         self.headers = {}
+        self.rest = bytearray(64)
         self.base = self.server.rstrip("/")
         if "user" in cfg:
             self.head = "Authorization: Basic %s\r\n" % basic(cfg["user"], cfg.get("password", ""))
@@ -85,10 +86,7 @@ class Source(Http):
         while True:
             fresh = not self.s
             try:
-                if self.left > 512 or self.chunked:  # of the response before
-                    self.close()
-                while self.left:
-                    self.readinto(bytearray(512))
+                self.drain()  # of the response before
                 self._limit()
                 if not self.s:
                     self._open(host)
@@ -158,6 +156,10 @@ class Source(Http):
     def text(self, url, limit=_LINE, head=""):
         """-> what is at `url`, as text. Raises Refused."""
         self.want(url, "GET", head)
+        return self.body(limit)
+
+    def body(self, limit):
+        """-> what is left of the body, as text. Raises Refused."""
         out = b""
         buf = bytearray(128)
         while True:
@@ -167,11 +169,18 @@ class Source(Http):
             out += buf[:n]
             if len(out) > limit:
                 self.close()
-                raise Refused("endless", url)
+                raise Refused("endless", self.server)
         try:
-            return str(out, "utf8")
+            return str(out, "utf8").strip()
         except ValueError:
-            raise Refused("format", url)
+            raise Refused("format", self.server)
+
+    def drain(self):
+        """Read the little that is left of a body, so that the connection can be kept."""
+        for _ in range(16):
+            if not self.readinto(self.rest):
+                return
+        self.close()
 
     def save(self, url, dst, size, base, hashes=()):
         """Write what is at `url` to the file `dst`. `size`: of it, or -1. `hashes` are fed with it. -> its size."""

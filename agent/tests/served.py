@@ -89,11 +89,12 @@ class Web(Server):
         if path not in self.pages:
             return page(404, b"" if method == "HEAD" else b"not here\n")
         body = self.pages[path]
-        if callable(body):
-            body = body(headers)
+        more = ""
+        if not isinstance(body, bytes):
+            body, more = body.body, body.more
         if method == "HEAD":
-            return page(200, body)[: -len(body) or None]
-        return chunked(body) if self.chunks else page(200, body)
+            return page(200, body, more)[: -len(body) or None]
+        return chunked(body) if self.chunks else page(200, body, more)
 
     def fetched(self):
         """-> paths of the GETs so far, and forget them."""
