@@ -85,11 +85,11 @@ def begin(cfg, etag):
     guard.remove("trace")
 
 
-def install(http, etag, version, fetch, good=lambda hint, file: False):
+def install(http, etag, version, fetch, good, record=""):
     """Stage what is listed; the board runs it after the next reset.
 
     `good(hint, file)` says whether a file of the board, or a staged one, is already what the hint stands for; else `fetch(hint, size, path, file)`
-    writes it. Raises Refused, or OSError when the flash fails; then nothing has changed.
+    writes it. `record`: header lines for the source itself. Raises Refused, or OSError when the flash fails; then nothing has changed.
     """
     update = sys.modules["goldcrest.update"]
     _, run, floor, _, _, _, _, _ = guard.state()
@@ -100,8 +100,9 @@ def install(http, etag, version, fetch, good=lambda hint, file: False):
     before = update._paths(guard.manifest(run))
     try:
         with open(D + new, "w") as m, open(D + "journal", "w") as j:
-            m.write("goldcrest 1\npackage %s\nversion %s\ncounter 0\nfloor 0\nagent 1\ncreated 0\n" % (http.cfg.get("package", "-"), version))
-            m.write("files %d\n" % n)
+            m.write("goldcrest 1\npackage %s\nversion %s\ncounter 0\nfloor 0\nagent 1\ncreated 0\n%sfiles %d\n" % (
+                http.cfg.get("package", "-"), version, record, n
+            ))
             at = update._next(before)
             for file, hint, size, p in listed:
                 at = _gone(j, http.cfg, before, at, p)
