@@ -2,6 +2,7 @@
 
 import board as b
 import signing
+import sites
 
 _CHECK = b"import goldcrest\ngoldcrest.check()\n"
 _CONFIRM = b"import goldcrest\ngoldcrest.confirm()\ngoldcrest.check()\n"
@@ -16,7 +17,7 @@ class Release:
 
 
 class Case:
-    def __init__(self, name, before, target, end="new", mine=None, kept=(), ring=None, late=0, fill=False, patches=None, cuts="one", **settings):
+    def __init__(self, name, before, target, end="new", mine=None, kept=(), ring=None, late=0, fill=False, patches=None, cuts="one", site=None, **settings):
         self.name = name
         self.before = before  # releases that ran before
         self.target = target
@@ -27,6 +28,7 @@ class Case:
         self.late = late  # check-ins of a trial that fail
         self.patches = {} if patches else None  # the server offers them
         self.fill = fill  # a flash on which the update only just fits
+        self.site = site  # what the agent pulls from in place of our server
         self.cuts = cuts  # one, second: another one in the recovery, or random: several
         self.settings = settings
 
@@ -58,6 +60,12 @@ _MORE = dict(_A.files, **{"zone/last.py": _text("more", 300)})
 _BAD = Release(2, _MOVED, main=_CRASH)
 _RING = signing.keyring([b.root_a], [b.stranger], [b.release_key], version=2), 2
 
+_SITE_APP = {"app/net.py": _text("net one", 4500), "app/gone.py": _text("gone", 700), "lib/util.py": _text("util", 2500)}
+_SITE_ONE = Release(1, _SITE_APP)
+_SITE_FILES = {"app/net.py": _text("net two", 3900), "app/one.py": _text("one", 300), "lib/util.py": _text("util", 2500)}
+_SITE_TWO = Release(2, _SITE_FILES)
+_SITE_BAD = Release(2, _SITE_FILES, main=_CRASH)
+
 CASES = (
     Case("first install", [], Release(1, _APP, deletions=sorted(_FOREIGN)), mine=_FOREIGN),
     Case("small update", [_A], Release(2, _SMALL)),
@@ -82,4 +90,10 @@ CASES = (
     Case("second cut in the recovery", [_A], Release(2, _MOVED), cuts="second"),
     Case("second cut in a rollback", [_A], Release(2, _MOVED, main=_CRASH), end="old", cuts="second"),
     Case("many cuts", [_A], Release(2, _MOVED), cuts="random"),
+    Case("source static", [_SITE_ONE], _SITE_TWO, site=sites.Folder()),
+    Case("source static, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=sites.Folder("folder", "sha")),
+    Case("source static, export", [_SITE_ONE], _SITE_TWO, site=sites.Export()),
+    Case("source macfile", [_SITE_ONE], _SITE_TWO, site=sites.Macs()),
+    Case("source git", [_SITE_ONE], _SITE_TWO, site=sites.Forge("gitea")),
+    Case("source git, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=sites.Forge("gitlab")),
 )

@@ -29,7 +29,13 @@ class Life:
     def __init__(self, case, flash, agent, successor):
         self.case = case
         self.agents = {}, {p: agent[p] for p in agent if p[:4] == "lib/"}, successor
-        self.board = b.Board(files=case.mine, agent=agent, flash=flash, **case.settings)
+        more = {}
+        if case.site:
+            more = dict({"unsigned": True}, **case.site.settings("http://board.test"))
+            sources = {p: agent[p] for p in agent if "/sources/" in p}
+            agent = {p: agent[p] for p in agent if p not in sources or p.split("/")[-1].split(".")[0] in case.site.modules}
+            self.agents = {}, {}, {}
+        self.board = b.Board(files=case.mine, agent=agent, flash=flash, **dict(case.settings, **more))
         self.server = self.board.server
         self.answer = self.server.answer
         self.server.answer = self.listen
@@ -58,7 +64,11 @@ class Life:
     def publish(self, release):
         """Offer a release, and work out what a board has besides /.ota/ when it runs it."""
         files = dict(release.files, **self.agents[release.agent])
-        digest = self.server.publish(files, **release.options)
+        if self.case.site:
+            self.case.site.publish(release.options["version"], files)
+            digest = "version " + release.options["version"]
+        else:
+            digest = self.server.publish(files, **release.options)
         tree = {p: self.own[p] for p in self.own if p not in release.options.get("deletions", ())}
         tree.update(files)
         tree.update({p: self.own[p] for p in self.case.kept})
@@ -69,6 +79,8 @@ class Life:
         """The server, as long as the board has power to reach it."""
         if self.board.flash.dead:
             raise Off()
+        if self.case.site:
+            return self.case.site.answer(method, path, headers)[0]
         if path[:14] == "/d/v1/objects/":
             self.fetched[path[14:78]] = self.fetched.get(path[14:78], 0) + 1
         if path[:14] == "/d/v1/checkin?":

@@ -18,6 +18,7 @@ from cuts import Life, Wrong  # noqa: E402
 from flash import MODES, Nor, RawNor, Sectors  # noqa: E402
 
 _MANY = 5  # cuts of one life in a random job
+_SITE_CUTS = 100  # of each case that pulls from a site, in a slice
 _SHOWN = 5  # bad cuts of a job that are printed
 
 
@@ -137,12 +138,12 @@ def many(life, boots, modes, limit, tally):
         tally.cuts += _MANY - 1
 
 
-def load(folder):
+def load(folder, below="lib/goldcrest/"):
     """-> path on the board -> content."""
     files = {}
     for name in os.listdir(folder):
         with open(folder + "/" + name, "rb") as f:
-            files["lib/goldcrest/" + name] = f.read()
+            files[below + name] = f.read()
     return files
 
 
@@ -151,6 +152,8 @@ def run(folder, words, done=0, bad=0):
     job = [j for j in JOBS if j.name == flash][0]
     case = [c for c in CASES if c.name == name][0]
     agent = load(folder + "/agent")
+    if case.site:
+        agent.update(load(folder + "/sources", "lib/goldcrest/sources/"))
     with open(folder + "/boot.py", "rb") as f:
         agent["boot.py"] = f.read()
     for form in (".mpy", ".py"):  # provisioning places the first golden copy
@@ -175,8 +178,13 @@ def main():
             case = CASES[i]
             small = job.name.endswith("K")
             # A slice has every case on the two large flashes; setting one up costs as much as twenty cuts.
-            if (full or job.limits[0] and (i % job.each == 0 or case.fill)) and (small or not case.fill):
-                print("%s/%s/%d" % (job.name, case.name, 0 if full and case.fill else job.limits[full]))
+            limit = job.limits[full]
+            if case.site and not full:  # a slice of the sources is on one flash
+                limit = _SITE_CUTS if job is JOBS[0] else 0
+                if limit:
+                    print("%s/%s/%d" % (job.name, case.name, limit))
+            elif (full or limit and (i % job.each == 0 or case.fill)) and (small or not case.fill):
+                print("%s/%s/%d" % (job.name, case.name, 0 if full and case.fill else limit))
 
 
 main()

@@ -7,6 +7,7 @@ import sys
 
 import board as b
 from board import Board, console
+from served import Web
 
 if b.MICROPYTHON:
     REAL_SOCKET = socket
@@ -49,10 +50,15 @@ def _load():
 SOURCES = _load()
 
 
-def pulling(on_board=None, unsigned=True, flash=None, **more):
-    """-> a board whose agent pulls from a source, over real sockets."""
-    board = Board(files=dict(SOURCES, **(on_board or {})), poll_s=1, flash=flash)
-    return wired(settings(board, unsigned=unsigned, **more))
+def pulling(site, on_board=None, flash=None, **more):
+    """-> a board whose agent pulls from a site (sites.py), over real sockets. `more`: its settings."""
+    web = Web(site)
+    files = {"lib/goldcrest/sources/%s.py" % name: SOURCES["lib/goldcrest/sources/%s.py" % name] for name in site.modules}
+    board = Board(files=dict(files, **(on_board or {})), flash=flash)
+    board.web = web
+    cfg = dict({"unsigned": True, "poll_s": 1}, **site.settings(web.url))
+    cfg.update(more)
+    return wired(settings(board, **cfg))
 
 
 def settings(board, **more):

@@ -43,15 +43,10 @@ class Server:
 
 
 class Web(Server):
-    """A web server: `pages` has path -> body, `faults` path -> function(whole response) -> bytes, or None to hang up."""
+    """Serves the pages of a site (sites.py)."""
 
-    def __init__(self):
-        self.pages = {}
-        self.faults = {}
-        self.requests = []
-        self.user = None  # what Authorization must say
-        self.head = True  # it knows HEAD
-        self.chunks = False  # bodies are chunked
+    def __init__(self, site):
+        self.site = site
         Server.__init__(self)
 
     @property
@@ -72,44 +67,7 @@ class Web(Server):
             for line in lines[1:-2]:
                 k, _, v = line.partition(": ")
                 headers[k.lower()] = v
-            self.requests.append((method, path))
-            reply = self.answer(method, path, headers)
-            faulty = path in self.faults and method != "HEAD"
-            if faulty:
-                reply = self.faults[path](reply)
+            reply, faulty = self.site.answer(method, path, headers)
             c.sendall(reply or b"")
             if faulty:
                 return
-
-    def answer(self, method, path, headers):
-        if self.user and headers.get("authorization") != self.user:
-            return page(401, b"who?\n")
-        if method == "HEAD" and not self.head:
-            return page(405, b"")
-        if path not in self.pages:
-            return page(404, b"" if method == "HEAD" else b"not here\n")
-        body = self.pages[path]
-        more = ""
-        if not isinstance(body, bytes):
-            body, more = body.body, body.more
-        if method == "HEAD":
-            return page(200, body, more)[: -len(body) or None]
-        return chunked(body) if self.chunks else page(200, body, more)
-
-    def fetched(self):
-        """-> paths of the GETs so far, and forget them."""
-        out = [p for m, p in self.requests if m == "GET"]
-        self.requests.clear()
-        return out
-
-
-def page(status, body, more=""):
-    return ("HTTP/1.1 %d X\r\nContent-Length: %d\r\n%s\r\n" % (status, len(body), more)).encode() + body
-
-
-def chunked(body, n=700):
-    out = b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n"
-    for at in range(0, len(body), n):
-        part = body[at : at + n]
-        out += b"%x;x=y\r\n%s\r\n" % (len(part), part)
-    return out + b"0\r\nTrailer: x\r\n\r\n"

@@ -1,38 +1,18 @@
 """The source `static`: both layouts of micropython_ota, and a static export of our server."""
 
-import json
-
 import board as b
-import signing
 
 try:
     import pulling as p
-    from served import Web, chunked, page
+    from sites import Folder, chunked, page
 except ImportError:  # a MicroPython without threads
     p = None
 
 
-def site(layout=None, names="files", **settings):
-    """-> (web server, publish, board) with the project `app`."""
-    web = Web()
-
-    def publish(version, files):
-        web.pages.clear()
-        web.pages["/app/version"] = version.encode() + b"\n"
-        sep = "/" if layout == "folder" else "_"
-        for name in files:
-            web.pages["/app/%s%s%s" % (version, sep, name)] = files[name]
-        if names == "json":
-            web.pages["/app/%s%smanifest" % (version, sep)] = json.dumps(list(files)).encode()
-        elif names == "text":
-            web.pages["/app/manifest"] = " ".join(list(files)).encode() + b" lib/\n"
-        elif names == "sha":
-            listed = [{"file": n, "sha256": signing.sha(files[n])} for n in files]
-            web.pages["/app/%s%smanifest" % (version, sep)] = json.dumps(listed).encode()
-
-    if layout:
-        settings["layout"] = layout
-    return web, publish, p.pulling(source="static", server=web.url + "/app", **settings)
+def site(layout=None, names=None, **settings):
+    """-> (site, its publish, board)."""
+    web = Folder(layout, names)
+    return web, web.publish, p.pulling(web, **settings)
 
 
 if p:
@@ -51,7 +31,6 @@ if p:
         web.chunks = True
         files = {"main.py": b"1\n", "boot.py": b"booted = 1\n", "dir/x y.bin": bytes(range(256)) * 9}
         publish("v1", files)
-        web.pages["/app/v1_dir/x%20y.bin"] = files["dir/x y.bin"]
         p.installed(board, {"main.py": b"1\n", "boot_user.py": b"booted = 1\n", "dir/x y.bin": files["dir/x y.bin"]})
 
     def test_one_connection_and_no_head():
@@ -59,7 +38,7 @@ if p:
         web.head = False
         publish("1", p.ONE)
         p.installed(board, p.ONE)
-        assert web.connections <= 4, web.connections
+        assert board.web.connections <= 4, board.web.connections
 
     def test_missing_version_file():
         web, publish, board = site(names="json")
@@ -213,7 +192,7 @@ if p:
     def test_the_second_server():
         web, publish, board = site(names="json")
         publish("1", p.ONE)
-        p.settings(board, server="http://127.0.0.1:1/x", recovery=[web.url + "/app"])
+        p.settings(board, server="http://127.0.0.1:1/x", recovery=[board.web.url + "/app"])
         for _ in range(3):
             assert board.check() is False
         assert board.check() == "reset"

@@ -150,7 +150,7 @@ impl Outcome {
     }
 }
 
-/// Fills `folder` with what powercut.py takes: boot.py, the agent as bytecode, and the same agent under other names in its tracebacks,
+/// Fills `folder` with what powercut.py takes: boot.py, the agent and its sources as bytecode, and the same agent under other names in its tracebacks,
 /// which makes other bytes of it.
 fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
     let said = |e: std::io::Error| format!("{}: {e}", folder.display());
@@ -174,6 +174,18 @@ fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
                 let text = fs::read_to_string(&source).map_err(said)? + "# " + shown + "\n";
                 fs::write(output.join(format!("{module}.py")), text).map_err(said)?;
             }
+        }
+    }
+    let output = folder.join("sources");
+    fs::create_dir_all(&output).map_err(said)?;
+    for source in modules(&agent.join("sources"))? {
+        let module = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if tools.mpy_cross().is_file() {
+            let compiled = output.join(format!("{module}.mpy"));
+            let shown = format!("goldcrest/sources/{module}.py");
+            call(Command::new(tools.mpy_cross()).args(["-O3", "-s", &shown, "-o"]).arg(&compiled).arg(&source))?;
+        } else {
+            fs::copy(&source, output.join(format!("{module}.py"))).map_err(said)?;
         }
     }
     fs::copy(agent.join("boot.py"), folder.join("boot.py")).map(drop).map_err(said)
