@@ -154,7 +154,7 @@ if p:
         forge, board = forged("gogs")
         forge.publish("1", p.ONE)
         forge.user = "token other"
-        p.passing(board, None, lambda: setattr(forge.web, "user", None), p.ONE)
+        p.passing(board, None, lambda: setattr(forge, "user", None), p.ONE)
 
     def test_a_poll_without_news_is_one_304():
         forge, board = forged("gitea")
