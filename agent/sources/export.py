@@ -29,11 +29,10 @@ class Export(web.Source):
             raise Refused("format", "channel")
         digest = words[0]
         status = 304
-        if digest != run:
+        if digest not in (run, failed):
             status = 200
-            if digest != failed and "have=" + digest not in path:
-                delta = run != "-" and path[-7:] == "delta=1" and self.get("deltas/%s/%s" % (digest, run)) == 200
-                if delta:
+            if "have=" + digest not in path:
+                if run != "-" and path[-7:] == "delta=1" and self.get("deltas/%s/%s" % (digest, run)) == 200:
                     status = 226
                 else:
                     self.want("manifests/" + digest)

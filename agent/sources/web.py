@@ -55,8 +55,8 @@ class Source(Http):
             was, _, digest = guard.read("source").partition(" ")
             if was == ids[0]:  # this version turned out to be that signed release
                 ids.append(digest)
-        self.headers["etag"] = failed if failed in ids else ids[0] if ids else run
-        return 304 if not ids or run in ids else 200
+        self.headers["etag"] = ids[0] if ids else run
+        return 304 if not ids or run in ids or failed in ids else 200
 
     def update(self, _, cfg, status, etag, patch):
         """The step of an update, in place of the agent's own."""
