@@ -24,7 +24,7 @@ def listen():
 
 
 class Server:
-    """Accepts one connection after the other, for as long as the test run lasts."""
+    """Accepts connections for as long as the test run lasts."""
 
     def __init__(self):
         self.socket, self.port = listen()
@@ -35,11 +35,14 @@ class Server:
         while True:
             c = self.socket.accept()[0]
             self.connections += 1
-            try:
-                self.serve(c)
-            except OSError:  # the board has closed
-                pass
-            c.close()
+            _thread.start_new_thread(self._one, (c,))
+
+    def _one(self, c):
+        try:
+            self.serve(c)
+        except OSError:  # the board has closed
+            pass
+        c.close()
 
 
 class Web(Server):
@@ -67,7 +70,31 @@ class Web(Server):
             for line in lines[1:-2]:
                 k, _, v = line.partition(": ")
                 headers[k.lower()] = v
-            reply, faulty = self.site.answer(method, path, headers)
+            body = b""
+            while len(body) < int(headers.get("content-length", 0)):
+                body += c.recv(512)
+            reply, faulty = self.site.answer(method, path, headers, body)
             c.sendall(reply or b"")
             if faulty:
                 return
+
+
+class Mqtt(Server):
+    """Lets boards talk to a broker (brokers.py)."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        Server.__init__(self)
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.port
+
+    def serve(self, c):
+        peer = self.broker.peer()
+        peer.flush = lambda: c.sendall(peer.take())
+        while not peer.gone:
+            data = c.recv(4096)
+            if not data:
+                return
+            c.sendall(peer.feed(data))

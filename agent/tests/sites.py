@@ -19,7 +19,7 @@ class Pages:
         self.head = True  # it knows HEAD
         self.chunks = False  # bodies are chunked
 
-    def answer(self, method, path, headers):
+    def answer(self, method, path, headers, body=b""):
         """-> response or None, and whether it is a faulty one: then the connection ends."""
         self.requests.append((method, path))
         reply = self._answer(method, path, headers)
@@ -46,6 +46,21 @@ class Pages:
         out = [p for m, p in self.requests if m == "GET"]
         self.requests.clear()
         return out
+
+
+class Native:
+    """Our own server, as the tests have it."""
+
+    modules = "mqtt",
+
+    def __init__(self):
+        self.server = b.Server()
+
+    def settings(self, url):
+        return {"server": url}
+
+    def answer(self, method, path, headers, body=b""):
+        return self.server.answer(method, path, headers, body), False
 
 
 def page(status, body, more=""):

@@ -1,0 +1,152 @@
+"""MQTT brokers as one board sees them, without sockets and threads: bytes in, bytes out."""
+
+
+class Broker:
+    """Keeps retained messages and what was said; `faults` may change what goes out."""
+
+    def __init__(self):
+        self.retained = {}
+        self.said = []  # (topic, payload) of the board
+        self.user = None  # (user name, password), when not everybody may come
+        self.peers = []
+        self.fault = None  # function(bytes that go to the board) -> bytes
+        self.lost = []  # topics that are acknowledged to nobody
+        self.connects = 0
+
+    def peer(self):
+        self.peers = [Peer(self)]
+        return self.peers[0]
+
+    def heard(self, peer, topic, payload, retain):
+        """The board said something."""
+        self.said.append((topic, payload))
+        if retain:
+            self.retain(topic, payload)
+
+    def retain(self, topic, payload):
+        if payload:
+            self.retained[topic] = payload
+        else:
+            self.retained.pop(topic, None)
+
+    def subscribed(self, peer, topic):
+        for t in self.retained:
+            if matches(topic, t):
+                peer.say(t, self.retained[t], 1)
+
+    def tell(self, topic, payload, retain=False):
+        """A message to the board, if it is there and wants it."""
+        if retain:
+            self.retain(topic, payload)
+        for peer in self.peers:
+            if any(matches(f, topic) for f in peer.filters):
+                peer.say(topic, payload)
+                peer.flush()
+
+    def heard_about(self, topic):
+        """-> payloads said to a topic so far, and forget them."""
+        out = [p for t, p in self.said if t == topic]
+        self.said = [(t, p) for t, p in self.said if t != topic]
+        return out
+
+
+class Peer:
+    """One connection."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.data = b""
+        self.out = b""
+        self.filters = []
+        self.id = 0
+        self.gone = False
+        self.flush = lambda: None  # sends `out` at once, where there is a socket
+
+    def feed(self, data):
+        """Take bytes of the board. -> bytes for it."""
+        self.data += data
+        while len(self.data) > 1:
+            n = shift = 0
+            at = 1
+            while True:
+                if at == len(self.data):
+                    return self.take()
+                b = self.data[at]
+                at += 1
+                n |= (b & 127) << shift
+                shift += 7
+                if b < 128:
+                    break
+            if len(self.data) < at + n:
+                break
+            packet = self.data[at : at + n]
+            kind = self.data[0]
+            self.data = self.data[at + n :]
+            self._packet(kind, packet)
+        return self.take()
+
+    def take(self):
+        out, self.out = self.out, b""
+        return self.broker.fault(out) if out and self.broker.fault else out
+
+    def say(self, topic, payload, retain=0, qos=1):
+        topic = topic.encode()
+        self.id += 1
+        body = bytes((len(topic) >> 8, len(topic) & 255)) + topic + (bytes((self.id >> 8, self.id & 255)) if qos else b"") + payload
+        self.out += bytes((0x30 | qos << 1 | retain,)) + length(len(body)) + body
+
+    def _packet(self, kind, body):
+        if kind == 0x10:
+            self.broker.connects += 1
+            flags = body[7]
+            assert body[:7] == b"\0\4MQTT\4", body
+            words = []
+            at = 10
+            while at < len(body):
+                n = body[at] << 8 | body[at + 1]
+                words.append(body[at + 2 : at + 2 + n].decode())
+                at += 2 + n
+            user = tuple(words[-2:]) if flags & 0xC0 == 0xC0 else (words[-1], "") if flags & 0x80 else None
+            good = self.broker.user is None or user == self.broker.user
+            self.out += b"\x20\2\0" + (b"\0" if good else b"\5")
+            self.gone = not good
+        elif kind == 0x82:
+            at = 2
+            new = []
+            while at < len(body):
+                n = body[at] << 8 | body[at + 1]
+                new.append(body[at + 2 : at + 2 + n].decode())
+                at += 3 + n
+            self.out += b"\x90" + length(2 + len(new)) + body[:2] + b"\1" * len(new)
+            self.filters += new
+            for topic in new:
+                self.broker.subscribed(self, topic)
+        elif kind & 0xF0 == 0x30:
+            n = body[0] << 8 | body[1]
+            topic = body[2 : 2 + n].decode()
+            at = 2 + n
+            if kind & 6:
+                if topic not in self.broker.lost:
+                    self.out += b"\x40\2" + body[at : at + 2]
+                at += 2
+            self.broker.heard(self, topic, body[at:], kind & 1)
+        elif kind == 0xC0:
+            self.out += b"\xd0\0"
+
+
+def length(n):
+    out = b""
+    while n > 127:
+        out += bytes((n & 127 | 128,))
+        n >>= 7
+    return out + bytes((n,))
+
+
+def matches(filter, topic):
+    a, z = filter.split("/"), topic.split("/")
+    for i in range(len(a)):
+        if a[i] == "#":
+            return True
+        if i >= len(z) or a[i] not in ("+", z[i]):
+            return False
+    return len(a) == len(z)
