@@ -62,7 +62,7 @@ def watch(link):
 class Link:
     """A connection to a broker. `heard(topic, link)` gets each message, and says whether it is news; what it does not read of it is dropped.
 
-    All methods raise OSError or Refused when the connection is lost; it is closed then.
+    All methods raise Refused("network") when the connection is lost; it is closed then. An OSError is one of `heard`: of the flash.
     """
 
     s = raw = None
@@ -110,9 +110,9 @@ class Link:
             self._fill(answer)
             if answer[1]:
                 raise Refused("network", "CONNACK %d" % answer[1])
-        except Exception:
+        except (OSError, ValueError, Refused) as e:
             self.close()
-            raise
+            raise e if isinstance(e, Refused) else Refused("network", repr(e))
 
     def close(self):
         self.left = 0
@@ -240,8 +240,12 @@ class Link:
         return b[0] << 8 | b[1]
 
     def _fill(self, b):
-        if self.s.readinto(b) != len(b):
-            raise Refused("network", "closed")
+        try:
+            n = self.s.readinto(b)
+        except OSError as e:
+            n = repr(e)
+        if n != len(b):
+            raise Refused("network", "closed " + str(n))
 
     def _header(self, wait):
         # -> first byte and remaining length, 0 and 0 when there is nothing
@@ -250,7 +254,7 @@ class Link:
             n = self.s.readinto(self.one)
         except OSError as e:
             if wait or e.args[0] not in (11, 35, 10035, 110, 116):  # EAGAIN on this system or that
-                raise
+                raise Refused("network", repr(e))
             return 0, 0
         finally:
             if self.s and not wait:
@@ -279,11 +283,9 @@ class Link:
         head.append(n)
         try:
             self.s.write(head + body)
-        except AttributeError:
-            raise Refused("network", "closed")
-        except OSError:
+        except (OSError, AttributeError) as e:
             self.close()
-            raise
+            raise Refused("network", repr(e))
         self.sent_ms = time.ticks_ms()
 
 

@@ -88,26 +88,33 @@ def begin(cfg, etag):
 def install(http, etag, version, fetch, good, record=""):
     """Stage what is listed; the board runs it after the next reset.
 
-    `good(hint, file)` says whether a file of the board, or a staged one, is already what the hint stands for; else `fetch(hint, size, path, file)`
+    What becomes of other files: the setting `rest`, or else the source's. `delete`: those of the version before go; `keep`: they stay;
+    `clear`: all others go. `good(hint, file)` says whether a file of the board, or a staged one, is already what the hint stands for; else `fetch(hint, size, path, file)`
     writes it. `record`: header lines for the source itself. Raises Refused, or OSError when the flash fails; then nothing has changed.
     """
     update = sys.modules["goldcrest.update"]
     _, run, floor, _, _, _, _, _ = guard.state()
     new = guard.manifest(etag)
-    n = _space(good)
+    n = space(good)
     report(http, "downloading", etag)
     listed = lines()
-    before = update._paths(guard.manifest(run))
+    before = _entries(guard.manifest(run))
+    rest = http.cfg.get("rest", http.rest)
+    paths = set()
     try:
         with open(D + new, "w") as m, open(D + "journal", "w") as j:
             m.write("goldcrest 1\npackage %s\nversion %s\ncounter 0\nfloor 0\nagent 1\ncreated 0\n%sfiles %d\n" % (
-                http.cfg.get("package", "-"), version, record, n
+                http.package or http.cfg.get("package", "-"), version, record, n
             ))
             at = update._next(before)
             for file, hint, size, p in listed:
-                at = _gone(j, http.cfg, before, at, p)
+                at = _gone(m, j, http.cfg, rest, before, at, p)
                 _take(m, j, fetch, good, file, hint, size, p)
-            _gone(j, http.cfg, before, at, "")
+                if rest == "clear":
+                    paths.add(p)
+            _gone(m, j, http.cfg, rest, before, at, "")
+            if rest == "clear":
+                _clear(j, http.cfg, paths, "")
     finally:
         listed.close()
         before.close()
@@ -121,15 +128,45 @@ def install(http, etag, version, fetch, good, record=""):
         pass
 
 
-def _gone(j, cfg, before, at, p):
-    # Journals the deletion of each file of the manifest before that comes before `p`. -> the first one after it
+def _entries(name):
+    # File lines of a manifest that was good once: only such a line has its first space after 64 digits
+    if guard.kind(D + name):
+        with open(D + name) as f:
+            for line in f:
+                if line.find(" ") == 64:
+                    yield line
+
+
+def _gone(m, j, cfg, rest, before, line, p):
+    # What becomes of the files of the manifest before that come before `p`. -> the line of the first one after it
     update = sys.modules["goldcrest.update"]
-    while at and (at < p or not p):
-        have = guard.sha(R + at)
-        if have and at[:14] != "lib/goldcrest/" and not update.kept(at, cfg.get("keep", ())):
-            j.write("-%d 0  %s %s\n" % (j.tell(), have, at))
-        at = update._next(before)
-    return update._next(before) if at == p else at
+    while line:
+        at = _path(line)[:-1]
+        if p and at >= p:
+            return update._next(before) if at == p else line
+        if rest == "keep":
+            m.write(line)
+        elif rest == "delete":
+            _delete(j, cfg, at)
+        line = update._next(before)
+    return line
+
+
+def _delete(j, cfg, p):
+    have = guard.sha(R + p)
+    if have and p[:14] != "lib/goldcrest/" and not sys.modules["goldcrest.update"].kept(p, cfg.get("keep", ())):
+        j.write("-%d 0  %s %s\n" % (j.tell(), have, p))
+
+
+def _clear(j, cfg, paths, folder):
+    # All that is on the board and not in the tree goes, but what is the board's own
+    for name in os.listdir((R + folder)[:-1] or "/"):
+        p = folder + name
+        if p not in paths and p not in (".ota", "boot.py", "goldcrest.json"):
+            if guard.kind(R + p) == 0x8000:
+                _delete(j, cfg, p)
+            else:
+                _clear(j, cfg, paths, p + "/")
 
 
 def _take(m, j, fetch, good, file, hint, size, p):
@@ -150,8 +187,8 @@ def _take(m, j, fetch, good, file, hint, size, p):
     m.write("%s %d - %s\n" % (digest, size, p))
 
 
-def _space(good):
-    # Refuses when what is to be staged, the largest saved copy and the folders' own blocks do not fit. -> number of files
+def space(good):
+    """Refuse when what is to be staged, the largest saved copy and the folders' own blocks do not fit. -> number of files"""
     s = os.statvfs(R)
     block = s[0]
     need = 4

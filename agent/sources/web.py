@@ -19,12 +19,14 @@ class Source(Http):
     """A place that says which version is wanted. A source of its own has `look`, `install` and, if it can, `said`."""
 
     chunked = False
+    package = None  # name of what is wanted
+    rest = "delete"  # what becomes of files that a version does not hold (tree.py)
     head = ""  # header lines of every request
 
     def __init__(self, server, cfg):
         Http.__init__(self, server or "", cfg)
         self.headers = {}
-        self.rest = bytearray(64)
+        self.spare = bytearray(64)
         self.base = self.server.rstrip("/")
         if "user" in cfg:
             self.head = "Authorization: Basic %s\r\n" % basic(cfg["user"], cfg.get("password", ""))
@@ -178,7 +180,7 @@ class Source(Http):
     def drain(self):
         """Read the little that is left of a body, so that the connection can be kept."""
         for _ in range(16):
-            if not self.readinto(self.rest):
+            if not self.readinto(self.spare):
                 return
         self.close()
 

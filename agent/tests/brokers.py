@@ -1,5 +1,10 @@
 """MQTT brokers as one board sees them, without sockets and threads: bytes in, bytes out."""
 
+import json
+
+import archives
+import signing
+
 
 class Broker:
     """Keeps retained messages and what was said; `faults` may change what goes out."""
@@ -47,6 +52,66 @@ class Broker:
         """-> payloads said to a topic so far, and forget them."""
         out = [p for t, p in self.said if t == topic]
         self.said = [(t, p) for t, p in self.said if t != topic]
+        return out
+
+
+class ThingsBoard(Broker):
+    """The MQTT device API of ThingsBoard, for one device with the token `t0k`."""
+
+    modules = "web package tar tree mqtt thingsboard".split(" ")
+    pages = {}
+
+    def __init__(self, pack=None):
+        Broker.__init__(self)
+        self.user = ("t0k", "")
+        self.attributes = {}
+        self.data = b""
+        self.asked = []  # (chunk, payload)
+        self.chunk = None  # function(number, bytes) -> bytes
+        self.pack = pack or (lambda files, version: archives.gz(archives.tar(files)))
+        self.counter = 10
+        self.broker = self
+        self.address = "broker.test:1883"
+
+    def settings(self, url):
+        return {"source": "thingsboard", "server": "mqtt://" + self.address, "token": "t0k", "chunk_size": 500}
+
+    def publish(self, version, files):
+        self.offer(self.pack(files, version), version)
+
+    def offer(self, data, version, **more):
+        self.data = data
+        self.attributes = dict({
+            "fw_title": "node", "fw_version": version, "fw_size": len(data), "fw_checksum": signing.sha(data), "fw_checksum_algorithm": "SHA256",
+        }, **more)
+
+    def push(self):
+        self.tell("v1/devices/me/attributes", json.dumps(self.attributes).encode())
+
+    def heard(self, peer, topic, payload, retain):
+        Broker.heard(self, peer, topic, payload, retain)
+        words = topic.split("/")
+        if topic.startswith("v1/devices/me/attributes/request/"):
+            assert json.loads(payload)["sharedKeys"].split(",")[0] == "fw_title"
+            answer = {"client": {}, "shared": self.attributes} if self.attributes else {}
+            peer.say("v1/devices/me/attributes/response/" + words[-1], json.dumps(answer).encode())
+        elif topic.startswith("v2/fw/request/"):
+            n = int(words[-1])
+            size = int(payload or len(self.data))
+            self.asked.append((n, payload))
+            data = self.data[n * size : (n + 1) * size]
+            peer.say("v2/fw/response/%s/chunk/%d" % (words[3], n), self.chunk(n, data) if self.chunk else data, qos=0)
+
+    def fetched(self):
+        out, self.asked = self.asked, []
+        return out
+
+    def states(self):
+        """-> fw_state, with fw_error, of the telemetry so far, and forget it."""
+        out = []
+        for text in self.heard_about("v1/devices/me/telemetry"):
+            said = json.loads(text)
+            out.append(said.get("fw_state", "-") + ("!" + said["fw_error"] if "fw_error" in said else "") + " " + said.get("current_fw_version", "-"))
         return out
 
 
@@ -150,3 +215,59 @@ def matches(filter, topic):
         if i >= len(z) or a[i] not in ("+", z[i]):
             return False
     return len(a) == len(z)
+
+
+class Sockets:
+    """The module `socket` of a board without real ones: MQTT goes to the broker, all else to the board's server."""
+
+    def __init__(self, web, broker, powered):
+        self.web = web
+        self.broker = broker
+        self.powered = powered  # called with every packet
+        self.getaddrinfo = web.getaddrinfo
+
+    def socket(self, family):
+        return Socket(self)
+
+
+class Socket:
+    """Of `Sockets`."""
+
+    def __init__(self, module):
+        self.module = module
+        self.real = self.peer = None
+        self.out = b""
+
+    def connect(self, address):
+        if address[1] == 1883:
+            self.peer = self.module.broker.peer()
+        else:
+            self.real = self.module.web.socket(2)
+            self.real.connect(address)
+
+    def settimeout(self, s):
+        self.wait = s
+
+    def write(self, data):
+        if self.real:
+            return self.real.write(data)
+        self.module.powered()
+        self.out += self.peer.feed(bytes(data))
+        return len(data)
+
+    def readinto(self, b):
+        if self.real:
+            return self.real.readinto(b)
+        if not self.out:
+            if self.wait == 0:
+                return None
+            raise OSError(110)
+        n = min(len(b), len(self.out))
+        b[:n] = self.out[:n]
+        self.out = self.out[n:]
+        self.module.web.server.read += n
+        return n
+
+    def close(self):
+        if self.real:
+            self.real.close()

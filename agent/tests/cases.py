@@ -1,12 +1,18 @@
 """The cases of the power-cut sweep, a line each. What the agent learns to do to a flash gets a case here."""
 
+import archives
 import board as b
+import brokers
 import signing
 import sites
 
 _CHECK = b"import goldcrest\ngoldcrest.check()\n"
 _CONFIRM = b"import goldcrest\ngoldcrest.confirm()\ngoldcrest.check()\n"
 _CRASH = b"import app_that_is_not_there\n"
+
+
+def _signed(files, version):
+    return archives.ours(files, version=version, counter=10 + int(version))[0]
 
 
 class Release:
@@ -96,4 +102,7 @@ CASES = (
     Case("source macfile", [_SITE_ONE], _SITE_TWO, site=sites.Macs()),
     Case("source git", [_SITE_ONE], _SITE_TWO, site=sites.Forge("gitea")),
     Case("source git, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=sites.Forge("gitlab")),
+    Case("source thingsboard", [_SITE_ONE], _SITE_TWO, site=brokers.ThingsBoard(), rest="clear", keep=["config.json"]),
+    Case("source thingsboard, signed", [_SITE_ONE], _SITE_TWO, site=brokers.ThingsBoard(_signed)),
+    Case("source thingsboard, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=brokers.ThingsBoard()),
 )

@@ -10,6 +10,7 @@ import os
 import sys
 
 import board as b
+import brokers
 
 _AGAIN = 24576  # bytes that a cut may cost: a large body is kept 16 KiB at a time; the manifest, and what is small
 _BOOTS = 16  # by then every case is at its end, cuts included
@@ -36,6 +37,15 @@ class Life:
             agent = {p: agent[p] for p in agent if p not in sources or p.split("/")[-1].split(".")[0] in case.site.modules}
             self.agents = {}, {}, {}
         self.board = b.Board(files=case.mine, agent=agent, flash=flash, **dict(case.settings, **more))
+        if hasattr(case.site, "broker"):
+            fakes = self.board.install_fakes
+
+            def install():
+                fakes()
+                sys.modules["socket"] = brokers.Sockets(b.SocketModule(self.board.server), case.site.broker, self.powered)
+
+            self.board.install_fakes = install
+            install()
         self.server = self.board.server
         self.answer = self.server.answer
         self.server.answer = self.listen
@@ -75,10 +85,13 @@ class Life:
         self.trees[digest] = tree
         self.new = digest
 
-    def listen(self, method, path, headers, body):
-        """The server, as long as the board has power to reach it."""
+    def powered(self):
         if self.board.flash.dead:
             raise Off()
+
+    def listen(self, method, path, headers, body):
+        """The server, as long as the board has power to reach it."""
+        self.powered()
         if self.case.site:
             return self.case.site.answer(method, path, headers)[0]
         if path[:14] == "/d/v1/objects/":

@@ -7,7 +7,7 @@ import sys
 
 import board as b
 from board import Board, console
-from served import Web
+from served import Mqtt, Web
 
 if b.MICROPYTHON:
     REAL_SOCKET = socket
@@ -53,6 +53,8 @@ SOURCES = _load()
 def pulling(site, on_board=None, flash=None, **more):
     """-> a board whose agent pulls from a site (sites.py), over real sockets. `more`: its settings."""
     web = Web(site)
+    if hasattr(site, "broker"):
+        site.address = Mqtt(site.broker).address
     files = {"lib/goldcrest/sources/%s.py" % name: SOURCES["lib/goldcrest/sources/%s.py" % name] for name in site.modules}
     board = Board(files=dict(files, **(on_board or {})), flash=flash)
     board.web = web

@@ -29,16 +29,16 @@ def said(digest, version="1"):
     return json.dumps({"release": digest, "version": version, "keyring": 1}).encode()
 
 
-def link():
-    return sys.modules["goldcrest.sources.mqtt"]._link
+def link(name="mqtt"):
+    return sys.modules["goldcrest.sources." + name]._link
 
 
-def polled(board, until):
+def polled(board, until, name="mqtt"):
     """poll() whenever something has come, until something holds. -> "reset" or True."""
     agent = board.agent()
     for _ in range(50):
         waiting = select.poll()
-        waiting.register(link().raw, select.POLLIN)
+        waiting.register(link(name).raw, select.POLLIN)
         assert waiting.poll(5000), "nothing came"
         try:
             agent.poll()
