@@ -51,7 +51,7 @@ def watch(link):
         try:
             if link.poll():
                 goldcrest._due = None
-        except (OSError, ValueError, Refused) as e:
+        except Exception as e:  # whatever a broker says, the app goes on
             print("goldcrest: mqtt", repr(e))
             link.close()
         return poll()
@@ -175,7 +175,7 @@ class Link:
             if not kind:
                 return False
             self._packet(kind, n)
-        except (OSError, ValueError, Refused):
+        except Exception:
             self.close()
             raise
         self.heard_ms = time.ticks_ms()

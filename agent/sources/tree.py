@@ -165,8 +165,16 @@ def _clear(j, cfg, paths, folder):
         if p not in paths and p not in (".ota", "boot.py", "goldcrest.json"):
             if guard.kind(R + p) == 0x8000:
                 _delete(j, cfg, p)
-            else:
+            elif folder or _is_ours(R + p):
                 _clear(j, cfg, paths, p + "/")
+
+
+def _is_ours(folder):
+    # whether it is on the board's flash: other filesystems are mounted as folders of the root
+    try:
+        return os.statvfs(folder) == os.statvfs(R)
+    except AttributeError:  # the packed part of the agent
+        return False
 
 
 def _take(m, j, fetch, good, file, hint, size, p):

@@ -57,6 +57,7 @@ class Source(Http):
             was, _, digest = guard.read("source").partition(" ")
             if was == ids[0]:  # this version turned out to be that signed release
                 ids.append(digest)
+        self.ids = ids
         self.headers["etag"] = ids[0] if ids else run
         return 304 if not ids or run in ids or failed in ids else 200
 

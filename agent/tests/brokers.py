@@ -4,6 +4,7 @@ import json
 
 import archives
 import signing
+import sites
 
 
 class Broker:
@@ -113,6 +114,49 @@ class ThingsBoard(Broker):
             said = json.loads(text)
             out.append(said.get("fw_state", "-") + ("!" + said["fw_error"] if "fw_error" in said else "") + " " + said.get("current_fw_version", "-"))
         return out
+
+
+class Console(Broker, sites.Pages):
+    """console.insigh.io, for one device."""
+
+    modules = "web package tar tree mqtt insighio".split(" ")
+    topic = "channels/c-1/messages/d-1/ota"
+
+    def __init__(self, pack=None):
+        sites.Pages.__init__(self)
+        Broker.__init__(self)
+        self.broker = self
+        self.user = None
+        self.address = "broker.test:1883"
+        self.pack = pack or (lambda files, version: archives.tar(files))
+        self.counter = 10
+
+    def settings(self, url):
+        return {"source": "insighio", "server": "mqtt://" + self.address, "id": "d-1", "key": "k/1", "control": "c-1", "url": url}
+
+    def publish(self, version, files):
+        self.offer(self.pack(files, version), version)
+
+    def offer(self, data, version):
+        self.fuid = "f" + version
+        self.path = "/mf-rproxy/packages/download?fuid=%s&did=d-1&dk=k/1&cid=c-1" % self.fuid
+        self.pages = {self.path: data}
+        pending = [{"n": "e", "v": 0}, {"n": "i", "vs": self.fuid}, {"n": "t", "vs": ".tar.gz"}, {"n": "s", "v": len(data)}]
+        self.tell(self.topic, json.dumps(pending).encode(), True)
+
+    def outcome(self):
+        """-> what the device said of its requests."""
+        out = []
+        for text in self.heard_about(self.topic):
+            if text:
+                said = {r["n"]: r.get("v", r.get("vs")) for r in json.loads(text)}
+                out.append((said["e"], said["i"], said.get("m")))
+        return out
+
+    def heard(self, peer, topic, payload, retain):
+        Broker.heard(self, peer, topic, payload, retain)
+        if any(matches(f, topic) for f in peer.filters):  # it hears itself
+            peer.say(topic, payload, qos=0)
 
 
 class Peer:

@@ -105,4 +105,7 @@ CASES = (
     Case("source thingsboard", [_SITE_ONE], _SITE_TWO, site=brokers.ThingsBoard(), rest="clear", keep=["config.json"]),
     Case("source thingsboard, signed", [_SITE_ONE], _SITE_TWO, site=brokers.ThingsBoard(_signed)),
     Case("source thingsboard, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=brokers.ThingsBoard()),
+    Case("source insighio", [_SITE_ONE], _SITE_TWO, site=brokers.Console(), rest="delete"),
+    Case("source insighio, signed", [_SITE_ONE], _SITE_TWO, site=brokers.Console(_signed)),
+    Case("source insighio, rollback", [_SITE_ONE], _SITE_BAD, end="old", site=brokers.Console(), rest="delete"),
 )

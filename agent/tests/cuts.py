@@ -121,13 +121,16 @@ class Life:
         return self.board.flash
 
     def save(self):
-        return list(self.board.flash.cells), self.late, dict(self.fetched), self.server.read
+        retained = dict(self.case.site.retained) if hasattr(self.case.site, "broker") else None
+        return list(self.board.flash.cells), self.late, dict(self.fetched), self.server.read, retained
 
     def restore(self, saved):
         self.power(saved[0])
         self.late = saved[1]
         self.fetched = dict(saved[2])
         self.server.read = saved[3]
+        if saved[4] is not None:
+            self.case.site.retained = dict(saved[4])
 
     def boot(self):
         """One boot, as long as it lasts. -> whether main.py ended and nothing is left to wait for."""

@@ -92,7 +92,14 @@ class Mqtt(Server):
 
     def serve(self, c):
         peer = self.broker.peer()
-        peer.flush = lambda: c.sendall(peer.take())
+
+        def flush():
+            try:
+                c.sendall(peer.take())
+            except OSError:  # the board has gone
+                pass
+
+        peer.flush = flush
         while not peer.gone:
             data = c.recv(4096)
             if not data:
