@@ -12,6 +12,8 @@ from goldcrest import Refused, guard, report
 D = guard.D
 R = guard.R
 _FILES = const(4096)
+# What only a signed release needs: 4 KB of heap
+_NATIVE = "update boot check _lines admit lookup signed rsa keyring successor plan _with_gone _paths space fetch load plain patched _varint unpacked"
 
 
 def write(cfg, items):
@@ -83,6 +85,8 @@ def begin(cfg, etag):
         guard.write("target", target)
     guard.remove("tries")
     guard.remove("trace")
+    for name in _NATIVE.split():
+        sys.modules["goldcrest.update"].__dict__.pop(name, None)
 
 
 def install(http, etag, version, fetch, good, record=""):

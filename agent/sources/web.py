@@ -163,7 +163,7 @@ class Source(Http):
 
     def body(self, limit):
         """-> what is left of the body, as text. Raises Refused."""
-        out = b""
+        out = bytearray()
         buf = bytearray(128)
         while True:
             n = self.readinto(buf)

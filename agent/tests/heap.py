@@ -1,8 +1,11 @@
-"""Measures the agent: its size as .mpy, and the smallest heap that takes an update over a real socket. `python3 agent/tests/heap.py`
+"""Measures the agent: its size as .mpy, and the smallest heap that takes an update over a real socket. `python3 agent/tests/heap.py [sources]`
+
+With `sources`: of each source of the agent, in place of our server.
 
 Needs `micropython` (unix, 64 bit: a microcontroller's pointers are half as large) and `mpy-cross` in PATH, or in MICROPYTHON and MPY_CROSS.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -15,8 +18,12 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import shims  # noqa: E402,F401
+import archives  # noqa: E402
 import board  # noqa: E402
+import brokers  # noqa: E402
+import served  # noqa: E402
 import signing  # noqa: E402
+import sites  # noqa: E402
 
 MICROPYTHON = os.environ.get("MICROPYTHON", "micropython")
 MPY_CROSS = os.environ.get("MPY_CROSS", "mpy-cross")
@@ -111,26 +118,72 @@ def smallest(work, image):
     return high
 
 
+TEXT = "".join("%d: a line of a program that does something\n" % i for i in range(9000)).encode()
+UPDATES = (
+    ("one file of 60 KB", {"main.py": TEXT[:61440]}),
+    ("92 files, 632 KB", {"app/m%02d.py" % i: TEXT[i * 100 : i * 100 + 6870] for i in range(92)}),
+)
+
+
+def native(work, key, image):
+    server = board.Server()
+    settings = json.dumps({"server": "http://127.0.0.1:%d" % listen(server), "token": "secret"})
+    print(run(work, 4 << 20, "make", image, work, settings, "").strip())
+    for label, files in UPDATES:
+        server.publish(files, keys=(key,))
+        print("smallest heap, %s: %d" % (label, smallest(work, image)))
+
+
+def sources(work, key, image):
+    os.mkdir(work + "/sources")
+    for path in sorted(os.listdir(HERE + "/../sources")):
+        if path.endswith(".py"):
+            output = work + "/sources/" + path[:-3] + ".mpy"
+            subprocess.check_call([MPY_CROSS, "-O3", "-s", path, "-o", output, HERE + "/../sources/" + path])
+            print("%-14s %6d" % (path, os.path.getsize(output)))
+
+    def signed(files, version):
+        return archives.ours(files, keys=(key,), counter=11)[0]
+
+    def packed(files, version):
+        z = zlib.compressobj(9, zlib.DEFLATED, -15)
+        data = archives.tar(files)
+        return b"\x1f\x8b\x08\0\0\0\0\0\2\3" + z.compress(data) + z.flush() + archives.tail(data)
+
+    for label, site in (
+        ("static, by prefix", sites.Folder()),
+        ("static, export", sites.Export()),
+        ("macfile", sites.Macs()),
+        ("git, github", sites.Forge("github")),
+        ("git, gogs", sites.Forge("gogs")),
+        ("thingsboard, signed tar", brokers.ThingsBoard(signed)),
+        ("thingsboard, foreign tar", brokers.ThingsBoard(lambda files, version: archives.tar(files))),
+        ("thingsboard, foreign tar.gz", brokers.ThingsBoard(packed)),
+        ("insighio, foreign tar", brokers.Console(lambda files, version: archives.tar(files))),
+    ):
+        url = served.Web(site).url
+        if hasattr(site, "broker"):
+            site.address = served.Mqtt(site.broker).address
+        settings = json.dumps(dict({"unsigned": True}, **dict(site.settings(url), chunk_size=4096)))
+        run(work, 4 << 20, "make", image, work, settings, " ".join(site.modules))
+        for name, files in UPDATES:
+            if isinstance(site, sites.Export):
+                site.publish("1", files, keys=(key,))
+            else:
+                site.publish("1", files)
+            print("smallest heap, %s, %s: %d" % (label, name, smallest(work, image)))
+
+
 def main():
     work = tempfile.mkdtemp()
     agent = compiled(work)
     for name in agent:
         print("%-14s %6d" % (name, len(agent[name])))
     print("%-14s %6d\n%-14s %6d" % ("all .mpy", sum(len(d) for d in agent.values()), "boot.py", os.path.getsize(HERE + "/../boot.py")))
-    server = board.Server()
-    port = listen(server)
     with open(work + "/keyring", "wb") as f:
         key = signing.Key(board.KEYS + "release-3072.pem")  # what `goldcrest keygen` makes
         f.write(signing.keyring([board.root_a], [key]))
-    image = work + "/image"
-    print(run(work, 4 << 20, "make", image, work, str(port)).strip())
-    text = "".join("%d: a line of a program that does something\n" % i for i in range(9000)).encode()
-    for label, files in (
-        ("one file of 60 KB", {"main.py": text[:61440]}),
-        ("92 files, 632 KB", {"app/m%02d.py" % i: text[i * 100 : i * 100 + 6870] for i in range(92)}),
-    ):
-        server.publish(files, keys=(key,))
-        print("smallest heap, %s: %d" % (label, smallest(work, image)))
+    (sources if "sources" in sys.argv else native)(work, key, work + "/image")
     shutil.rmtree(work)
 
 

@@ -40,21 +40,24 @@ class Machine:
 def main(step, image, *more):
     files = {}
     if step == "make":
-        work, port = more
+        work, settings, modules = more
         for name in os.listdir(work):
             if name[-4:] == ".mpy" and name != "heap_board.mpy" or name == "update.z":
                 with open(work + "/" + name, "rb") as f:
                     files["/lib/goldcrest/" + name] = f.read()
         with open(work + "/keyring", "rb") as f:
             files["/.ota/keyring0"] = f.read()
-        files["/goldcrest.json"] = ('{"server": "http://127.0.0.1:%s", "token": "secret"}' % port).encode()
+        for name in modules.split():
+            with open(work + "/sources/" + name + ".mpy", "rb") as f:
+                files["/lib/goldcrest/sources/" + name + ".mpy"] = f.read()
+        files["/goldcrest.json"] = settings.encode()
     flash = Flash(image, 384 if files else 0)
     if files:
         vfs.VfsLfs2.mkfs(flash)
     vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(flash), "/")
     if files:
-        for folder in ("/lib", "/lib/goldcrest", "/.ota"):
+        for folder in ("/lib", "/lib/goldcrest", "/lib/goldcrest/sources", "/.ota"):
             os.mkdir(folder)
         for path in files:
             with open(path, "wb") as f:
