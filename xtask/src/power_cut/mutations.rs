@@ -19,7 +19,7 @@ struct Mutation {
     jobs: &'static [&'static str],
 }
 
-const MUTATIONS: [Mutation; 13] = [
+const MUTATIONS: [Mutation; 15] = [
     Mutation {
         name: "boot.py without its first act",
         file: "boot.py",
@@ -119,6 +119,24 @@ const MUTATIONS: [Mutation; 13] = [
         edits: &[("    if fat():\n        copy(src, dst)", "    if False:\n        copy(src, dst)")],
         jobs: &["fat-2M/small update/0", "fat-2M/rollback of a crash/0"],
     },
+    Mutation {
+        name: "source: the state is commit before the files are staged",
+        file: "sources/tree.py",
+        edits: &[
+            ("    guard.set_state(\"commit\", etag, floor, run, floor)\n", ""),
+            (
+                "    report(http, \"downloading\", etag)\n",
+                "    report(http, \"downloading\", etag)\n    guard.set_state(\"commit\", etag, floor, run, floor)\n",
+            ),
+        ],
+        jobs: &["littlefs-32-2M/source static/60"],
+    },
+    Mutation {
+        name: "source: a failed version is news",
+        file: "sources/web.py",
+        edits: &[(" or failed in ids else 200", " else 200")],
+        jobs: &["littlefs-32-2M/source static, rollback/0"],
+    },
 ];
 
 pub(super) fn run(root: &Path, tools: &Tools) -> Result<(), String> {
@@ -176,13 +194,14 @@ fn copy(agent: &Path, to: &Path) -> std::io::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
     }
-    fs::create_dir_all(to.join("goldcrest"))?;
-    fs::copy(agent.join("boot.py"), to.join("boot.py"))?;
-    for entry in fs::read_dir(agent.join("goldcrest"))? {
-        let path = entry?.path();
-        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            fs::copy(&path, to.join("goldcrest").join(name))?;
+    for folder in ["goldcrest", "sources"] {
+        fs::create_dir_all(to.join(folder))?;
+        for entry in fs::read_dir(agent.join(folder))? {
+            let path = entry?.path();
+            if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+                fs::copy(&path, to.join(folder).join(name))?;
+            }
         }
     }
-    Ok(())
+    fs::copy(agent.join("boot.py"), to.join("boot.py")).map(drop)
 }
