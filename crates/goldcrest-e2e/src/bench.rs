@@ -16,6 +16,8 @@ pub struct Bench {
     /// Boards, and the folder that everything is in.
     pub rig: Rig,
     server: Option<Child>,
+    /// More options of `serve`.
+    options: Vec<String>,
     address: String,
     mqtt: String,
     token: String,
@@ -37,9 +39,20 @@ impl Bench {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with_keys(bits: &str) -> Result<Self> {
+        Self::start_with(bits, |_| Vec::new())
+    }
+
+    /// As [`Self::start_with_keys`], with more options for `serve`; they are told the bench's folder.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(bits: &str, options: impl FnOnce(&Path) -> Vec<String>) -> Result<Self> {
+        let rig = Rig::new()?;
+        let options = options(rig.folder.path());
         let mut bench = Self {
-            rig: Rig::new()?,
+            rig,
             server: None,
+            options,
             address: "127.0.0.1:0".to_owned(),
             mqtt: String::new(),
             token: String::new(),
@@ -88,7 +101,7 @@ impl Bench {
     pub fn start_server(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);
         command.args(["--json", "serve", "--poll", "1", "--listen", &self.address, "--mqtt", "127.0.0.1:0"]);
-        command.arg("--data").arg(self.path("data"));
+        command.arg("--data").arg(self.path("data")).args(&self.options);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("server.log"))?;
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().context("the server has a stdout")?;

@@ -4,7 +4,9 @@
 pub mod bench;
 pub mod crafted;
 pub mod device;
+pub mod emulators;
 pub mod hostile;
 pub mod mqtt_bench;
+pub mod origin;
 pub mod rig;
 pub mod wire;

@@ -142,10 +142,8 @@ impl Git {
         let mut places: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
         for item in items {
             let path = folder.join(&item.path);
-            let made = if item.mode == "160000" { Some(path.as_path()) } else { path.parent() };
-            for dir in made {
-                fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
-            }
+            let dir = if item.mode == "160000" { path.as_path() } else { path.parent().unwrap_or(folder) };
+            fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
             if item.mode != "160000" {
                 places.entry(&item.id).or_default().push(item);
             }
