@@ -112,7 +112,7 @@ impl Site {
             Ok(answer) => answer,
             Err(error) => Answer::text("500 Internal Server Error", format!("{error:#}\n").into_bytes()),
         };
-        write(stream, &asked, answer)
+        write(stream, &asked, &answer)
     }
 
     fn answer(&self, asked: &Asked) -> Result<Answer> {
@@ -345,7 +345,7 @@ fn read(stream: &TcpStream) -> Result<Asked> {
     Ok(Asked { method, path: decode(path), query: query.to_owned(), headers, body, is_http_1_1 })
 }
 
-fn write(mut stream: &TcpStream, asked: &Asked, answer: Answer) -> Result<()> {
+fn write(mut stream: &TcpStream, asked: &Asked, answer: &Answer) -> Result<()> {
     let mut bytes = format!("HTTP/1.1 {}\r\nConnection: close\r\n", answer.status).into_bytes();
     for (name, value) in &answer.headers {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -371,16 +371,9 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
         let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *byte == b'%') {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
+        let decoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *byte == b'%');
+        bytes.push(decoded.unwrap_or(*byte));
+        rest = if decoded.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
