@@ -25,6 +25,7 @@ pub(crate) fn check(root: &Path, accept: bool) -> Result<Vec<String>, String> {
         signing_keys(file, &mut problems);
         server_layers(file, &mut problems);
         adapters_apart(file, &mut problems);
+        gix_apart(file, &mut problems);
         client_ids(file, &mut problems);
         renames(file, &mut problems);
         console_scripts(file, &mut problems);
@@ -191,6 +192,14 @@ fn adapters_apart(file: &Source, problems: &mut Vec<String>) {
                 problems.push(file.report(number, "reaches into another adapter", rule));
             }
         }
+    }
+}
+
+/// Invariant 13: gix breaks monthly, so one module meets it.
+fn gix_apart(file: &Source, problems: &mut Vec<String>) {
+    let own = ["crates/goldcrest-server/src/git.rs", "crates/goldcrest-server/src/git/", "xtask/"];
+    if !own.iter().any(|place| file.path.starts_with(place)) {
+        file.forbid(&["gix::"], "invariant 13: only the server's module git names gix", problems);
     }
 }
 

@@ -213,6 +213,12 @@ fn invariant_12_adapter_uses_another() {
 }
 
 #[test]
+fn invariant_13_gix_outside_of_its_module() {
+    let text = "//! An adapter that reads git by itself.\nuse gix::Repository;\n";
+    breaks("gix", "crates/goldcrest-server/src/adapters/gogs/refs.rs", text, "invariant 13");
+}
+
+#[test]
 fn import_direction_between_crates() {
     let text = "[dependencies]\ngoldcrest-server.workspace = true\n";
     breaks("crates", "crates/goldcrest-core/Cargo.toml", text, "import direction");

@@ -24,7 +24,7 @@ use self::answers::Place;
 use self::source::Source;
 use super::{Call, bytes};
 use crate::App;
-use crate::failure::{Failure, not_found};
+use crate::failure::{Failure, not_found, not_modified};
 use crate::git::{Commit, GitSettings, Kind, MAX_BLOB, Sha};
 use crate::store::FeedRow;
 use crate::token;
@@ -257,12 +257,9 @@ fn etagged(mut response: Response, id: &Sha) -> Response {
     response
 }
 
-/// The response, or 304 when the caller has what belongs to this id.
-fn unless_known(asked: &Asked, id: &Sha, response: Response) -> Response {
+/// 304, when the caller has what belongs to this id: asked before anything is read.
+fn if_known(asked: &Asked, id: &Sha) -> Option<Response> {
     let id_text = id.to_string();
-    let known = asked.if_none_match.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
-    if known.into_iter().any(|tag| tag == id_text) {
-        return etagged(crate::failure::not_modified(), id);
-    }
-    etagged(response, id)
+    let mut known = asked.if_none_match.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
+    known.any(|tag| tag == id_text).then(|| etagged(not_modified(), id))
 }

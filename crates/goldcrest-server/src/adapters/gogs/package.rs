@@ -3,7 +3,7 @@
 //! Ids of trees and blobs are the ones git would give them, so clients can verify what they fetched. The id of a commit comes from
 //! the release's digest: it never changes, and it is known without reading a file.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(super) struct Package {
     name: String,
     channel: String,
     base: String,
+    /// The releases, read once for this request.
+    listed: OnceCell<Vec<ReleaseRow>>,
     /// Releases that were looked into for this request.
     seen: RefCell<BTreeMap<i64, Arc<Snapshot>>>,
 }
@@ -65,6 +67,7 @@ impl Package {
             name: feed.package.clone()?,
             channel: feed.channel.clone(),
             base: base.to_owned(),
+            listed: OnceCell::new(),
             seen: RefCell::default(),
         })
     }
@@ -93,8 +96,8 @@ impl Package {
 
     /// The newest first.
     pub(super) fn tags(&self) -> anyhow::Result<Vec<Ref>> {
-        let tag = |row: ReleaseRow| Ref { commit: self.commit_id(&row.digest), name: row.version };
-        Ok(self.releases()?.into_iter().map(tag).collect())
+        let tag = |row: &ReleaseRow| Ref { commit: self.commit_id(&row.digest), name: row.version.clone() };
+        Ok(self.releases()?.iter().map(tag).collect())
     }
 
     pub(super) fn tag(&self, version: &str) -> anyhow::Result<Option<Sha>> {
@@ -103,8 +106,8 @@ impl Package {
     }
 
     pub(super) fn commit(&self, id: Sha) -> anyhow::Result<Option<Commit>> {
-        let release = self.releases()?.into_iter().find(|row| self.commit_id(&row.digest) == id);
-        release.map(|row| Ok(self.snapshot(&row)?.commit.clone())).transpose()
+        let release = self.releases()?.iter().find(|row| self.commit_id(&row.digest) == id);
+        release.map(|row| Ok(self.snapshot(row)?.commit.clone())).transpose()
     }
 
     pub(super) fn tree(&self, id: Sha) -> anyhow::Result<Option<Vec<Entry>>> {
@@ -133,8 +136,13 @@ impl Package {
         Ok(None)
     }
 
-    fn releases(&self) -> anyhow::Result<Vec<ReleaseRow>> {
-        self.wait(self.app.store.releases(self.project_id, Some(&self.name), i64::MAX, MAX_RELEASES))
+    fn releases(&self) -> anyhow::Result<&[ReleaseRow]> {
+        if self.listed.get().is_none() {
+            let rows = self.app.store.releases(self.project_id, Some(&self.name), i64::MAX, MAX_RELEASES);
+            // Only this thread has the cell.
+            drop(self.listed.set(self.wait(rows)?));
+        }
+        Ok(self.listed.get().map_or(&[], Vec::as_slice))
     }
 
     fn commit_id(&self, digest: &str) -> Sha {

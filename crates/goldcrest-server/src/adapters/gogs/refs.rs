@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::answers::json_answer;
 use super::bytes;
 use super::source::Source;
-use super::{Asked, TEXT, commit_of, unless_known};
+use super::{Asked, TEXT, commit_of, etagged, if_known};
 use crate::failure::Failure;
-use crate::git::{Commit, Ref};
+use crate::git::Ref;
 
 /// Items of a page, unless the caller says otherwise, and at most.
 const PAGE: usize = 30;
@@ -22,10 +22,15 @@ pub(super) fn repository(source: &Source, asked: &Asked) -> Result<Response, Fai
 
 /// One commit: as its id in plain text for a ref with `/` in it (this is what the Gogs updater asks for) and for who asks for text.
 pub(super) fn commit(source: &Source, asked: &Asked, of: &[&str]) -> Result<Option<Response>, Failure> {
-    let Some(commit) = commit_of(source, &of.join("/"))? else { return Ok(None) };
-    let is_text = of.len() > 1 || asked.accept.contains(".sha");
-    let response = if is_text { bytes(TEXT, commit.id.to_string()) } else { json_answer(&asked.place.commit(&commit)) };
-    Ok(Some(unless_known(asked, &commit.id, response)))
+    let Some(id) = source.resolve(&of.join("/"))? else { return Ok(None) };
+    if let Some(known) = if_known(asked, &id) {
+        return Ok(Some(known));
+    }
+    if of.len() > 1 || asked.accept.contains(".sha") {
+        return Ok(Some(etagged(bytes(TEXT, id.to_string()), &id)));
+    }
+    let commit = source.commit(id)?;
+    Ok(commit.map(|commit| etagged(json_answer(&asked.place.commit(&commit)), &id)))
 }
 
 /// The newest commits of a branch, along first parents.
@@ -59,8 +64,11 @@ pub(super) fn branches(source: &Source, asked: &Asked) -> Result<Response, Failu
 /// One branch, with its commit as `ETag`: a poll that finds nothing new is one 304.
 pub(super) fn branch(source: &Source, asked: &Asked, name: &str) -> Result<Option<Response>, Failure> {
     let Some(id) = source.branch(name)? else { return Ok(None) };
-    let Some(commit) = source.commit(id)? else { return Ok(None) };
-    Ok(Some(unless_known(asked, &id, json_answer(&asked.place.branch(name, &commit)))))
+    if let Some(known) = if_known(asked, &id) {
+        return Ok(Some(known));
+    }
+    let commit = source.commit(id)?;
+    Ok(commit.map(|commit| etagged(json_answer(&asked.place.branch(name, &commit)), &id)))
 }
 
 pub(super) fn tags(source: &Source, asked: &Asked) -> Result<Response, Failure> {
@@ -70,43 +78,54 @@ pub(super) fn tags(source: &Source, asked: &Asked) -> Result<Response, Failure> 
 }
 
 pub(super) fn releases(source: &Source, asked: &Asked) -> Result<Response, Failure> {
-    let found = newest_first(source)?;
-    let shown = |(number, (name, commit)): (usize, &(String, Commit))| asked.place.release(number, name, commit);
-    let numbered = paged(asked, found.iter().enumerate().map(|(at, row)| (found.len() - at, row)).collect());
-    let shown: Vec<Value> = numbered.into_iter().map(shown).collect();
+    let tags = newest_first(source)?;
+    let numbered = tags.iter().enumerate().map(|(at, tag)| (tags.len() - at, tag)).collect();
+    let mut shown = Vec::new();
+    for (number, tag) in paged(asked, numbered) {
+        shown.extend(source.commit(tag.commit)?.map(|commit| asked.place.release(number, &tag.name, &commit)));
+    }
     Ok(json_answer(&json!(shown)))
 }
 
 pub(super) fn latest_release(source: &Source, asked: &Asked) -> Result<Option<Response>, Failure> {
-    let found = newest_first(source)?;
-    let Some((name, commit)) = found.first() else { return Ok(None) };
-    Ok(Some(unless_known(asked, &commit.id, json_answer(&asked.place.release(found.len(), name, commit)))))
+    let tags = newest_first(source)?;
+    tags.first().map_or(Ok(None), |tag| release_at(source, asked, tags.len(), tag))
 }
 
 pub(super) fn release(source: &Source, asked: &Asked, name: &str) -> Result<Option<Response>, Failure> {
-    let found = newest_first(source)?;
-    let Some(at) = found.iter().position(|(tag, _)| tag == name) else { return Ok(None) };
-    let (name, commit) = &found[at];
-    Ok(Some(json_answer(&asked.place.release(found.len() - at, name, commit))))
+    let tags = newest_first(source)?;
+    let at = tags.iter().position(|tag| tag.name == name);
+    at.map_or(Ok(None), |at| release_at(source, asked, tags.len() - at, &tags[at]))
 }
 
-/// Every tag with its commit. A package's releases come in the order they were published, others by the time of their commits.
-fn newest_first(source: &Source) -> Result<Vec<(String, Commit)>, Failure> {
-    let mut found = Vec::new();
-    for Ref { name, commit } in source.tags()? {
-        if let Some(commit) = source.commit(commit)? {
-            found.push((name, commit));
-        }
+fn release_at(source: &Source, asked: &Asked, number: usize, tag: &Ref) -> Result<Option<Response>, Failure> {
+    if let Some(known) = if_known(asked, &tag.commit) {
+        return Ok(Some(known));
     }
-    if matches!(source, Source::Git(_)) {
-        found.sort_by(|a, b| (b.1.committer.time_s, &b.0).cmp(&(a.1.committer.time_s, &a.0)));
-    }
-    Ok(found)
+    let commit = source.commit(tag.commit)?;
+    let shown = |commit| etagged(json_answer(&asked.place.release(number, &tag.name, &commit)), &tag.commit);
+    Ok(commit.map(shown))
 }
 
-/// What of a list the caller asked for: everything unless it asked for a page, and never the same again for the next one.
+/// Every tag. A package's come in the order they were published, others by the time of their commits.
+fn newest_first(source: &Source) -> Result<Vec<Ref>, Failure> {
+    let tags = source.tags()?;
+    if matches!(source, Source::Package(_)) {
+        return Ok(tags);
+    }
+    let mut dated = Vec::new();
+    for tag in tags {
+        let time_s = source.commit(tag.commit)?.map_or(i64::MIN, |commit| commit.committer.time_s);
+        dated.push((time_s, tag));
+    }
+    dated.sort_by(|a, b| (b.0, &b.1.name).cmp(&(a.0, &a.1.name)));
+    Ok(dated.into_iter().map(|(_, tag)| tag).collect())
+}
+
+/// What of a list the caller asked for: all of a short one unless it asked for a page, and never the same again for the next one.
 fn paged<T>(asked: &Asked, items: Vec<T>) -> Vec<T> {
-    if ["page", "per_page", "limit"].iter().all(|name| asked.query(name).is_empty()) {
+    let is_short = items.len() <= MAX_PAGE;
+    if is_short && ["page", "per_page", "limit"].iter().all(|name| asked.query(name).is_empty()) {
         return items;
     }
     let (skip, take) = page(asked);
