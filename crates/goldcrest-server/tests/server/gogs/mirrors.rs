@@ -134,20 +134,48 @@ async fn secrets_of_a_mirror_are_not_shown() {
     let remote = format!("http://ann:pa55word@127.0.0.1:{port}/acme/kitchen.git");
     let settings = json!({"remote": remote, "webhook_secret": "pa55word"});
     make_feed(&app, json!({"adapter": "gogs", "path": "acme/kitchen", "settings": settings})).await;
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    let feeds = loop {
-        let feeds = app.admin().see("/api/v1/feeds").await;
-        if feeds["feeds"][0]["git"]["error"].is_string() || std::time::Instant::now() > deadline {
-            break feeds;
-        }
-    };
+    assert!(error_of(&app).await.contains("the remote does not answer"));
+    let feeds = app.admin().see("/api/v1/feeds").await;
     let feed = &feeds["feeds"][0];
-    assert!(feed["git"]["error"].as_str().unwrap().contains("the remote does not answer"), "{feed}");
     assert_eq!(feed["settings"]["remote"], format!("http://***@127.0.0.1:{port}/acme/kitchen.git"));
     assert_eq!(feed["settings"]["webhook_secret"], "***");
     assert!(!feeds.to_string().contains("pa55word"), "{feeds}");
     api(&app, "branches/main").await.expect(404);
     drop(origin);
+}
+
+/// The error of the first feed, once there is one.
+async fn error_of(app: &TestApp) -> String {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let feeds = app.admin().see("/api/v1/feeds").await;
+        if let Some(error) = feeds["feeds"][0]["git"]["error"].as_str() {
+            return error.to_owned();
+        }
+        assert!(std::time::Instant::now() < deadline, "{feeds}");
+    }
+}
+
+#[tokio::test]
+async fn a_remote_with_a_certificate_of_nobody_is_not_trusted() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let config = tokio_rustls::rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // The other side turns away.
+            drop(acceptor.accept(stream).await);
+        }
+    });
+    let app = TestApp::start_empty(|_| {}).await;
+    let settings = json!({"remote": format!("https://localhost:{port}/acme/kitchen.git")});
+    make_feed(&app, json!({"adapter": "gogs", "path": "acme/kitchen", "settings": settings})).await;
+    let error = error_of(&app).await;
+    assert!(error.contains("invalid peer certificate"), "{error}");
 }
 
 #[tokio::test]
