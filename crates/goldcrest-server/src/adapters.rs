@@ -6,8 +6,10 @@
 
 mod gogs;
 mod micropython_ota;
+mod sensorclass;
 pub(crate) mod thingsboard;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -21,6 +23,7 @@ use crate::App;
 use crate::adapter::Adapter;
 use crate::content;
 use crate::failure::{ApiFailure, Failure, ForeignFailure};
+use crate::listener::Peer;
 use crate::store::FeedRow;
 use crate::token;
 
@@ -35,6 +38,8 @@ struct Call {
     segments: Vec<String>,
     query: String,
     headers: HeaderMap,
+    /// Who asks, as far as the connection tells.
+    peer: Option<IpAddr>,
 }
 
 /// Answers what no route of our own does.
@@ -112,6 +117,7 @@ async fn dispatch(app: &Arc<App>, call: &Call, body: Body) -> Result<Option<Resp
         let response = match Adapter::parse(&feed.adapter)? {
             Adapter::Gogs => gogs::answer_web(app, &feed, call, rest).await?,
             Adapter::MicropythonOta => micropython_ota::answer(app, &feed, call, rest).await?,
+            Adapter::Sensorclass => sensorclass::answer(app, &feed, call, rest).await?,
             _ => None,
         };
         if response.is_some() {
@@ -137,6 +143,7 @@ impl Call {
             segments: segments(request.uri().path())?,
             query: request.uri().query().unwrap_or_default().to_owned(),
             headers: request.headers().clone(),
+            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
         })
     }
 

@@ -26,6 +26,7 @@ mod heartbeat;
 mod jobs;
 mod listener;
 mod manage;
+mod modules;
 mod mqtt;
 mod native;
 mod open_files;

@@ -6,6 +6,7 @@
 mod socket;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,10 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: without it, a process out of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The address that a connection comes from; with a proxy in front it is the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves `router` until `shutdown`, then lets open requests end for at most 10 s.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
@@ -79,11 +84,15 @@ async fn accept(
 }
 
 async fn serve_connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let signs = Arc::new(Signs::default());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&signs)));
     let router = TowerToHyperService::new(router);
     let lingering = Arc::clone(&signs);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (has_body, signs) = (!request.body().is_end_stream(), Arc::clone(&lingering));
         let answer = router.call(request);
         async move {

@@ -54,7 +54,7 @@ impl FromRequestParts<Arc<App>> for Admin {
 pub(crate) async fn device_of(app: &App, headers: &HeaderMap) -> Result<CheckInRow, Failure> {
     match token::of_request(headers)? {
         (TokenKind::Device, hash) => app.store.check_in(&hash).await?.ok_or(Failure::Unauthenticated),
-        (TokenKind::Admin, _) => Err(Failure::Unauthenticated),
+        (TokenKind::Admin | TokenKind::Enrolment, _) => Err(Failure::Unauthenticated),
     }
 }
 

@@ -12,8 +12,8 @@ use axum::{Router, middleware};
 
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
-    channels, credentials, deployments, devices, events, feeds, health, keyring, metrics, mqtt_rules, packages,
-    pending, profiles, releases, rollouts, telemetry, tokens, uploads,
+    channels, credentials, deployments, devices, enrolments, events, feeds, health, keyring, metrics, mqtt_rules,
+    packages, pending, pending_boards, profiles, releases, rollouts, telemetry, tokens, uploads,
 };
 use crate::request_log::log_request;
 use crate::{App, adapters, mqtt, native};
@@ -30,6 +30,7 @@ pub(crate) fn boards_router(app: Arc<App>) -> Router {
 
 fn boards() -> Router<Arc<App>> {
     Router::new()
+        .route("/d/v1/enroll", post(native::enroll::enroll))
         .route("/d/v1/checkin", get(native::check_in::check_in))
         .route("/d/v1/keyring", get(native::keyring::get_keyring))
         .route("/d/v1/objects/{digest}", get(native::objects::get_object))
@@ -70,6 +71,9 @@ fn people() -> Router<Arc<App>> {
         .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
         .route("/api/v1/pending-releases", get(pending::list_pending))
         .route("/api/v1/pending-releases/{feed}/{commit}", delete(pending::delete_pending))
+        .route("/api/v1/pending", get(pending_boards::list_pending_boards))
+        .route("/api/v1/enrolments", get(enrolments::list_enrolments).post(enrolments::create_enrolment))
+        .route("/api/v1/enrolments/{name}", delete(enrolments::delete_enrolment))
         .route("/api/v1/rollouts", get(rollouts::list_rollouts).post(rollouts::create_rollout))
         .route("/api/v1/rollouts/{id}", get(rollouts::get_rollout))
         .route("/api/v1/rollouts/{id}/halt", post(rollouts::halt_rollout))

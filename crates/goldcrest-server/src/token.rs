@@ -16,6 +16,8 @@ const MAX_HEADER: usize = 256;
 pub(crate) enum TokenKind {
     Admin,
     Device,
+    /// Only to become a device.
+    Enrolment,
 }
 
 impl TokenKind {
@@ -23,6 +25,7 @@ impl TokenKind {
         match self {
             Self::Admin => "gca_",
             Self::Device => "gcd_",
+            Self::Enrolment => "gce_",
         }
     }
 

@@ -13,6 +13,7 @@ use crate::App;
 use crate::adapter::Adapter;
 use crate::adapters::thingsboard;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
+use crate::modules::{Scope, check_settings};
 use crate::request::{Admin, Captures, JsonBody};
 use crate::store::{Writing, is_taken};
 use crate::token;
@@ -54,12 +55,26 @@ pub(crate) async fn create_credential(
     Captures(name): Captures<String>,
     JsonBody(body): JsonBody<CredentialBody>,
 ) -> Result<impl IntoResponse, ApiFailure> {
+    let device = app.store.device(admin.project_id, &name).await?.ok_or_else(|| not_found("device", &name))?;
+    let scope = Scope { project_id: admin.project_id, package: &device.package, channel: &device.channel };
+    check(&app, scope, &body).await?;
     let mut writing = app.store.begin().await?;
     let device = writing.tracked_by_name(admin.project_id, &name).await?.ok_or_else(|| not_found("device", &name))?;
     let shown = add(&mut writing, device.id, body).await?;
     writing.commit().await?;
     tracing::info!(device.name = name, token.name = admin.token, "credential made");
     Ok(created(shown))
+}
+
+/// Checks the settings that an adapter could not follow later.
+///
+/// # Errors
+/// `Invalid` with what is wrong with them.
+pub(crate) async fn check(app: &Arc<App>, scope: Scope<'_>, body: &CredentialBody) -> Result<(), Failure> {
+    if Adapter::parse(&body.adapter)? == Adapter::Sensorclass {
+        check_settings(app, scope, &body.settings).await?;
+    }
+    Ok(())
 }
 
 /// Adds a credential and returns what the board must show: the only time that it is told.

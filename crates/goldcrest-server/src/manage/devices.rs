@@ -15,11 +15,12 @@ use super::credentials::{self, CredentialBody};
 use super::page;
 use crate::App;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
+use crate::modules::Scope;
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::rollout::Touched;
 use crate::rollout::advance::settle;
-use crate::rollout::start::start;
-use crate::store::{DeviceFilter, DeviceRow, NewDevice, Writing, is_taken};
+use crate::rollout::start::follow_channel;
+use crate::store::{DeviceFilter, DeviceRow, NewDevice, is_taken};
 use crate::token::{self, TokenKind};
 
 const MAX_LABELS: usize = 32;
@@ -128,6 +129,10 @@ pub(crate) async fn create_device(
     }
     let labels = labels_json(&body.labels)?;
     let channel = body.channel.map_or_else(|| "stable".to_owned(), |channel| channel.to_string());
+    if let Some(credential) = &body.credential {
+        let scope = Scope { project_id: admin.project_id, package: body.package.as_str(), channel: &channel };
+        credentials::check(&app, scope, credential).await?;
+    }
     let token = token::make(TokenKind::Device)?;
     let now_ms = app.clock.now_ms();
     let mut writing = app.store.begin().await?;
@@ -221,24 +226,6 @@ pub(crate) async fn replace_token(
     writing.commit().await?;
     tracing::info!(device.name = name, token.name = admin.token, "device token replaced");
     Ok(Json(json!({"token": token})))
-}
-
-/// Sends a device that joined a channel to the channel's release, if it has one.
-async fn follow_channel(
-    writing: &mut Writing,
-    device_id: i64,
-    package_id: i64,
-    channel: &str,
-    now_ms: i64,
-) -> anyhow::Result<()> {
-    let Some(release_id) = writing.channel_release(package_id, channel).await? else { return Ok(()) };
-    let mut device = writing.tracked(device_id).await?;
-    if device.desired_release_id == Some(release_id) {
-        return Ok(());
-    }
-    let mut touched = Touched::new();
-    start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
-    settle(writing, touched, now_ms).await
 }
 
 async fn load(app: &App, admin: &Admin, name: &str) -> Result<impl Serialize + use<>, Failure> {

@@ -79,7 +79,7 @@ async fn look_up(app: &App, token: &str) -> anyhow::Result<Option<Identified>> {
                 who: Who::Member { token: row.name.into(), expires_ms: row.expires_ms },
             }))
         }
-        None => Ok(None),
+        Some(TokenKind::Enrolment) | None => Ok(None),
     }
 }
 

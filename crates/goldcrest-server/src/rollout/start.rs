@@ -2,6 +2,7 @@
 
 use goldcrest_core::deployment::{DeploymentState, Signal};
 
+use super::advance::settle;
 use super::{Touched, track};
 use crate::store::{Outcome, TrackedDevice, Writing};
 
@@ -58,6 +59,24 @@ pub(crate) async fn move_channel(
         start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
     }
     Ok(touched)
+}
+
+/// Sends a device that joined a channel to the channel's release, if it has one.
+pub(crate) async fn follow_channel(
+    writing: &mut Writing,
+    device_id: i64,
+    package_id: i64,
+    channel: &str,
+    now_ms: i64,
+) -> anyhow::Result<()> {
+    let Some(release_id) = writing.channel_release(package_id, channel).await? else { return Ok(()) };
+    let mut device = writing.tracked(device_id).await?;
+    if device.desired_release_id == Some(release_id) {
+        return Ok(());
+    }
+    let mut touched = Touched::new();
+    start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
+    settle(writing, touched, now_ms).await
 }
 
 /// Which followers of a channel a move reaches.

@@ -1,6 +1,7 @@
 //! Boards of other systems: what holds for every adapter, then one file for each.
 
 mod micropython_ota;
+mod sensorclass;
 
 use serde_json::json;
 

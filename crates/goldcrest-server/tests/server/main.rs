@@ -7,6 +7,7 @@ mod app;
 mod boards;
 mod deltas;
 mod disk;
+mod enrolments;
 mod gogs;
 mod http;
 mod killed;

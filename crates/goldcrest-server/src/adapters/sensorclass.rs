@@ -1,0 +1,258 @@
+//! sensorclass: `<feed>/<mac>`, a list of modules with versions for one board; `<feed>/latestversions`; `<feed>/<module><version>.py`.
+//!
+//! A board shows its MAC address and nothing else, so what it runs is concluded from what it does: it asked for its list, fetched every
+//! module of it that was new, and asked again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::http::Method;
+use axum::response::Response;
+use goldcrest_core::message::{Report, ReportStage};
+use serde_json::{Map, Value};
+
+use super::{Call, bytes, check_basic};
+use crate::App;
+use crate::adapter::{Adapter, mac};
+use crate::content::plain;
+use crate::failure::Failure;
+use crate::modules::{self, LATEST, MARK, Module, Scope, bare};
+use crate::rollout::{check_in::Said, report};
+use crate::store::{CredentialRow, FeedRow, MacFileRow};
+
+const JSON: &str = "application/json";
+const PYTHON: &str = "text/x-python; charset=utf-8";
+/// Most boards that are noted without being devices; those heard longest ago go.
+const MAX_PENDING: i64 = 1000;
+/// A board without a device is noted again after this.
+const PENDING_MS: i64 = 60_000;
+/// A board that asks this often without fetching anything has what it was told.
+const IDLE_ASKS: i64 = 2;
+/// Most boards behind one address whose fetches are told apart.
+const MAX_FETCHING: i64 = 64;
+/// Most packages that are looked through for `latestversions`.
+const MAX_PACKAGES: i64 = 1000;
+
+pub(super) async fn answer(
+    app: &Arc<App>,
+    feed: &FeedRow,
+    call: &Call,
+    rest: &str,
+) -> Result<Option<Response>, Failure> {
+    if !call.is_read() || rest.is_empty() || rest.contains('/') {
+        return Ok(None);
+    }
+    check_basic(feed, &call.headers)?;
+    let plain_name = rest.strip_suffix(".config");
+    if let Some(mac) = mac(plain_name.unwrap_or(rest)) {
+        let known = app.store.credential(Adapter::Sensorclass.as_str(), &mac).await?;
+        let Some(known) = known.filter(|known| known.project_id == feed.project_id) else {
+            note_pending(app, feed, call, &mac).await?;
+            return Ok(None);
+        };
+        return Ok(Some(bytes(JSON, mac_file(app, feed, call, &known, plain_name.is_some()).await?)));
+    }
+    if rest == "latestversions" {
+        return Ok(Some(bytes(JSON, latest_versions(app, feed).await?)));
+    }
+    let Some(stem) = rest.strip_suffix(".py") else { return Ok(None) };
+    if let Some(file) = modules::find(app, feed.project_id, &stem.replace(MARK, "")).await? {
+        if call.method == Method::GET {
+            note_fetch(app, feed, call, stem).await?;
+        }
+        return Ok(Some(bytes(PYTHON, plain(app, &file).await?)));
+    }
+    // Those that the system keeps without a version: config.py, main.py, updater.py.
+    let Some(module) = of_feed(app, feed).await?.remove(stem) else { return Ok(None) };
+    Ok(Some(bytes(PYTHON, plain(app, &module.file).await?)))
+}
+
+/// The list of one board, as it is told now.
+async fn mac_file(
+    app: &Arc<App>,
+    feed: &FeedRow,
+    call: &Call,
+    known: &CredentialRow,
+    is_config: bool,
+) -> Result<Vec<u8>, Failure> {
+    let settings: Map<String, Value> =
+        serde_json::from_str(&known.settings).context("the settings of a credential are damaged")?;
+    let before = app.store.mac_file(known.id).await?;
+    if call.method == Method::GET {
+        let now_ms = app.clock.now_ms();
+        app.heartbeats.beat(known.device_id, now_ms);
+        let runs = match before.as_ref().filter(|before| has_all(before)) {
+            Some(before) => before.digest.clone(),
+            None => app.store.running_digest(known.device_id).await?,
+        };
+        Said::runs(runs.as_deref()).take(&app.store, known.device_id, now_ms).await?;
+    }
+    let release = app.store.desired_release(known.device_id).await?;
+    let device = app.store.device(known.project_id, &known.device).await?.context("a device went away")?;
+    let scope = Scope { project_id: known.project_id, package: &device.package, channel: &device.channel };
+    let mut list = match &release {
+        Some(release) => modules::of_release(app, release).await?,
+        None => BTreeMap::new(),
+    };
+    let program = program(&settings, feed, &device.package, &list);
+    let mut told: BTreeMap<String, String> =
+        list.iter().map(|(name, module)| (name.clone(), module.version.clone())).collect();
+    for (name, version) in modules::pins(&settings)? {
+        let wanted = bare(&version);
+        let from_release = list.remove(bare(&name)).filter(|_| wanted == LATEST);
+        let module = match from_release {
+            Some(module) => module,
+            // It was there when it was pinned; releases don't go away, channels can't lose theirs.
+            None => modules::resolve(app, scope, bare(&name), wanted)
+                .await?
+                .with_context(|| format!("{} is to have {name} {version}, which nobody published", known.device))?,
+        };
+        told.remove(bare(&name));
+        let mark = if version.starts_with(MARK) { "!" } else { "" };
+        told.insert(name, format!("{mark}{}", module.version));
+    }
+    let program = program.ok_or_else(|| Failure::NotFound("no program: set its name".into()))?;
+    if call.method == Method::GET {
+        note_ask(app, call, known, release.map(|release| release.digest), &told, before).await?;
+    }
+    let mut file: BTreeMap<&str, &str> = told.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+    file.insert("name", &program);
+    if is_config || settings.get("nodename").is_some_and(|wanted| wanted == true) {
+        file.insert("nodename", &known.device);
+    }
+    Ok(serde_json::to_vec(&file).context("text is JSON")?)
+}
+
+/// The module that the board shall run: the device's setting, the feed's, the module of the package's own name, `main`, or the only one.
+fn program(
+    settings: &Map<String, Value>,
+    feed: &FeedRow,
+    package: &str,
+    list: &BTreeMap<String, Module>,
+) -> Option<String> {
+    let of_feed: Value = serde_json::from_str(&feed.settings).unwrap_or_default();
+    if let Some(name) = settings.get("name").or_else(|| of_feed.get("name")).and_then(Value::as_str) {
+        return Some(name.to_owned());
+    }
+    let own = list
+        .keys()
+        .find(|name| name.eq_ignore_ascii_case(package) || name.eq_ignore_ascii_case(&package.replace('-', "_")));
+    let only = list.keys().next().filter(|_| list.len() == 1);
+    own.or_else(|| list.keys().find(|name| *name == "main")).or(only).cloned()
+}
+
+/// Whether the board has what it was told: it fetched all of it, or asked again and again and fetched nothing.
+fn has_all(row: &MacFileRow) -> bool {
+    row.missing == "[]" || (row.fetched == 0 && row.idle_asks >= IDLE_ASKS)
+}
+
+async fn note_ask(
+    app: &App,
+    call: &Call,
+    known: &CredentialRow,
+    digest: Option<String>,
+    told: &BTreeMap<String, String>,
+    before: Option<MacFileRow>,
+) -> anyhow::Result<()> {
+    let told_text = serde_json::to_string(told)?;
+    let has = match &before {
+        Some(before) if has_all(before) => before.told.clone(),
+        Some(before) => before.has.clone(),
+        None => "{}".to_owned(),
+    };
+    let peer = call.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    let row = match before {
+        Some(before) if before.told == told_text && before.digest == digest && !has_all(&before) => {
+            MacFileRow { idle_asks: before.idle_asks + i64::from(before.fetched == 0), peer, ..before }
+        }
+        _ => {
+            let old: BTreeMap<String, String> = serde_json::from_str(&has)?;
+            let is_new = |(name, version): &(&String, &String)| old.get(*name) != Some(version);
+            let missing: Vec<String> =
+                told.iter().filter(is_new).map(|(name, version)| format!("{}{}", bare(name), bare(version))).collect();
+            MacFileRow {
+                credential_id: known.id,
+                digest,
+                told: told_text,
+                has,
+                missing: serde_json::to_string(&missing)?,
+                fetched: 0,
+                idle_asks: 1,
+                peer,
+            }
+        }
+    };
+    let mut writing = app.store.begin().await?;
+    writing.set_mac_file(&row).await?;
+    writing.commit().await
+}
+
+/// A module was fetched: by which boards, the address tells.
+async fn note_fetch(app: &App, feed: &FeedRow, call: &Call, stem: &str) -> anyhow::Result<()> {
+    let Some(peer) = call.peer else { return Ok(()) };
+    let stem = stem.replace(MARK, "");
+    for (device_id, row) in app.store.fetching(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
+        let mut missing: Vec<String> = serde_json::from_str(&row.missing)?;
+        let before = missing.len();
+        missing.retain(|name| *name != stem);
+        if missing.len() == before {
+            continue;
+        }
+        let is_first = row.fetched == 0;
+        let digest = row.digest.clone();
+        let row = MacFileRow { missing: serde_json::to_string(&missing)?, fetched: row.fetched + 1, ..row };
+        let mut writing = app.store.begin().await?;
+        writing.set_mac_file(&row).await?;
+        writing.commit().await?;
+        if let Some(digest) = digest.filter(|_| is_first) {
+            let report = Report {
+                stage: ReportStage::Downloading,
+                release: Some(digest.parse()?),
+                reason: None,
+                detail: None,
+                trace: None,
+                facts: std::collections::BTreeMap::default(),
+            };
+            report::take(&app.store, device_id, &report, app.clock.now_ms()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The newest version of every module: those of the feed's package, and every package that is one module.
+async fn latest_versions(app: &App, feed: &FeedRow) -> anyhow::Result<Vec<u8>> {
+    let mut list: BTreeMap<String, String> = BTreeMap::new();
+    for package in app.store.packages(feed.project_id, "", MAX_PACKAGES).await? {
+        let scope = Scope { project_id: feed.project_id, package: &package.name, channel: &feed.channel };
+        let Some(channel) = app.store.channel(scope.project_id, scope.package, scope.channel).await? else { continue };
+        let release = app.store.release(scope.project_id, scope.package, &channel.version).await?;
+        let Some(release) = release.filter(|release| release.file_count == 1) else { continue };
+        list.extend(modules::of_release(app, &release).await?.into_iter().map(|(name, module)| (name, module.version)));
+    }
+    list.extend(of_feed(app, feed).await?.into_iter().map(|(name, module)| (name, module.version)));
+    Ok(serde_json::to_vec(&list)?)
+}
+
+/// The modules that the feed's channel points at.
+async fn of_feed(app: &App, feed: &FeedRow) -> anyhow::Result<BTreeMap<String, Module>> {
+    let Some(package) = feed.package.as_deref() else { return Ok(BTreeMap::new()) };
+    let Some(channel) = app.store.channel(feed.project_id, package, &feed.channel).await? else {
+        return Ok(BTreeMap::new());
+    };
+    match app.store.release(feed.project_id, package, &channel.version).await? {
+        Some(release) => modules::of_release(app, &release).await,
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+async fn note_pending(app: &App, feed: &FeedRow, call: &Call, mac: &str) -> anyhow::Result<()> {
+    let (adapter, now_ms) = (Adapter::Sensorclass.as_str(), app.clock.now_ms());
+    let last_ms = app.store.pending_board_since(feed.project_id, adapter, mac).await?;
+    if call.method != Method::GET || last_ms.is_some_and(|last_ms| now_ms - last_ms < PENDING_MS) {
+        return Ok(());
+    }
+    let mut writing = app.store.begin().await?;
+    writing.note_pending_board(feed.project_id, adapter, mac, &feed.path, now_ms, MAX_PENDING).await?;
+    writing.commit().await
+}

@@ -1,0 +1,124 @@
+//! Boards that enrol themselves with the key that their last old update brought.
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::http::Response;
+use crate::releases::{Plan, release};
+
+async fn start(devices: u64) -> (TestApp, String) {
+    let app = TestApp::start().await;
+    app.admin().publish(&release("1", 1)).await;
+    app.admin().set_stable("1").await;
+    let key = make(&app, devices).await;
+    (app, key)
+}
+
+async fn make(app: &TestApp, devices: u64) -> String {
+    let body = json!({"name": "fleet", "package": "sensor", "devices": devices, "expires_in_s": 3600});
+    let made = app.admin().post("/api/v1/enrolments", body).await.expect(201).json();
+    made["key"].as_str().unwrap().to_owned()
+}
+
+async fn enrol(app: &TestApp, key: &str, hardware_id: &str) -> Response {
+    let body = json!({"key": key, "hardware_id": hardware_id}).to_string();
+    app.anonymous().send("POST", "/d/v1/enroll", &[], body.as_bytes()).await
+}
+
+fn token(answer: Response) -> String {
+    let answer: Value = answer.expect(201).json();
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_board_becomes_a_device_that_is_sent_to_its_channel() {
+    let (app, key) = start(5).await;
+    let made = enrol(&app, &key, "0a1b2c3d4e5f").await.expect(201).json();
+    assert_eq!((made["name"].as_str(), made["package"].as_str()), (Some("sensor-0a1b2c3d4e5f"), Some("sensor")));
+    let device = app.device_with("sensor-0a1b2c3d4e5f", made["token"].as_str().unwrap());
+    device.check_in("-", "ok", &[]).await.expect(200);
+    let shown = app.admin().see("/api/v1/devices/sensor-0a1b2c3d4e5f").await;
+    assert_eq!((&shown["hardware_id"], &shown["desired"]), (&json!("0a1b2c3d4e5f"), &json!("1")));
+    let listed = app.admin().see("/api/v1/enrolments").await;
+    assert_eq!(
+        (&listed["enrolments"][0]["enrolled"], &listed["enrolments"][0]["devices_left"]),
+        (&json!(1), &json!(4))
+    );
+    assert!(!listed.to_string().contains(&key), "the key is shown once");
+}
+
+#[tokio::test]
+async fn a_board_may_ask_again_until_its_agent_was_heard() {
+    let (app, key) = start(1).await;
+    let first = token(enrol(&app, &key, "aa").await);
+    // Its answer was lost: it asks again, and is the same device.
+    let second = token(enrol(&app, &key, "aa").await);
+    let device = app.device_with("sensor-aa", &first);
+    device.check_in("-", "ok", &[]).await.expect(401);
+    let device = app.device_with("sensor-aa", &second);
+    device.report(json!({"stage": "boot", "facts": {"agent": "0.1.0"}})).await.expect(204);
+    // Whoever has the key must not take over a board that is at work.
+    enrol(&app, &key, "aa").await.expect(409);
+    device.check_in("-", "ok", &[]).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_sensorclass_board_stays_the_device_that_it_was() {
+    let (app, key) = start(1).await;
+    app.device("kitchen").await;
+    let body = json!({"adapter": "sensorclass", "id": "AA:BB:CC:DD:EE:FF"});
+    app.admin().post("/api/v1/devices/kitchen/credentials", body).await.expect(201);
+    let made = enrol(&app, &key, "aabbccddeeff").await.expect(201).json();
+    assert_eq!(made["name"], "kitchen");
+    app.device_with("kitchen", made["token"].as_str().unwrap()).check_in("-", "ok", &[]).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_board_of_an_old_package_goes_on_with_the_new_one() {
+    let (app, key) = start(1).await;
+    let old = Plan { package: "old", ..Plan::new("9", 9) }.build();
+    app.admin().publish(&old).await;
+    app.admin().put("/api/v1/channels/old/stable", json!({"version": "9"})).await.expect(200);
+    let credential = json!({"adapter": "sensorclass", "id": "aabbccddeeff"});
+    let body = json!({"name": "kitchen", "package": "old", "credential": credential});
+    app.admin().post("/api/v1/devices", body).await.expect(201);
+    assert_eq!(app.admin().deployment_line("kitchen").await, "9 queued");
+    let made = enrol(&app, &key, "aabbccddeeff").await.expect(201).json();
+    assert_eq!(made["package"], "sensor");
+    assert_eq!(app.admin().deployment_line("kitchen").await, "9 confirmed, 1 queued");
+    let device = app.device_with("kitchen", made["token"].as_str().unwrap());
+    device.update("-", &release("1", 1)).await;
+    assert_eq!(app.admin().device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
+}
+
+#[tokio::test]
+async fn keys_have_an_end() {
+    let (app, key) = start(1).await;
+    token(enrol(&app, &key, "aa").await);
+    enrol(&app, &key, "bb").await.expect(409);
+    enrol(&app, "gce_wrong", "bb").await.expect(401);
+    enrol(&app, &app.admin().token, "bb").await.expect(401);
+    let key = make(&app, 2).await;
+    token(enrol(&app, &key, "bb").await);
+    app.clock.advance(3_600_000);
+    enrol(&app, &key, "cc").await.expect(401);
+    let key = make(&app, 2).await;
+    app.admin().delete("/api/v1/enrolments/fleet").await.expect(204);
+    enrol(&app, &key, "cc").await.expect(401);
+    app.admin().delete("/api/v1/enrolments/fleet").await.expect(404);
+    // The key opens nothing else.
+    let bearer = format!("Bearer {key}");
+    for path in ["/api/v1/devices", "/d/v1/checkin?run=-&state=ok&k=0"] {
+        assert_eq!(app.anonymous().send("GET", path, &[("Authorization", &bearer)], b"").await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_hardware_id_is_refused() {
+    let (app, key) = start(1).await;
+    for id in ["", "../x", "a b", "é", &"a".repeat(41)] {
+        enrol(&app, &key, id).await.expect(422);
+    }
+    let body = json!({"name": "f", "package": "sensor", "devices": 0});
+    app.admin().post("/api/v1/enrolments", body).await.expect(422);
+}
