@@ -116,6 +116,10 @@ pub enum Command {
     /// Follow, halt or resume rollouts
     #[command(subcommand)]
     Rollout(command::rollout::Action),
+    /// Take over what a fleet has today on another system
+    Import(command::import::Args),
+    /// Make the last update of an old updater: it installs our agent
+    Migrate(command::migrate::Args),
     /// Make, list or remove API tokens
     #[command(subcommand)]
     Token(command::token::Action),

@@ -6,9 +6,11 @@ pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod feed;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod login;
+pub(crate) mod migrate;
 pub(crate) mod pack;
 pub(crate) mod publish;
 pub(crate) mod release;
@@ -37,6 +39,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Demo(args) => demo::run(&args, context),
         Command::Deploy(args) => deploy::run(&args, context),
         Command::Rollout(action) => rollout::run(action, context),
+        Command::Import(args) => import::run(&args, context),
+        Command::Migrate(args) => migrate::run(&args, context),
         Command::Token(action) => token::run(action, context),
         Command::Login(args) => login::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),

@@ -7,6 +7,7 @@
 #![allow(clippy::similar_names, reason = "a compiler makes something compiled, a keyring holds a key")]
 
 pub mod board_files;
+mod bridge;
 mod checkout;
 pub mod cli;
 pub mod client;
@@ -15,6 +16,8 @@ mod command;
 mod context;
 pub mod credentials;
 pub mod failure;
+mod foreign;
+mod import;
 pub mod keys;
 pub mod mpy_cross;
 pub mod output;

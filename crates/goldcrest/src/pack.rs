@@ -236,6 +236,11 @@ fn refused(path: &str, why: &Refused) -> Failure {
     Failure::refused(why.refusal, format!("{path}: {why}")).hint("rename it, or exclude it in goldcrest.toml")
 }
 
+/// What looks like a secret in a file, unless one of the patterns `allowed` names it.
+pub(crate) fn secret_in(path: &str, content: &[u8], allowed: &[String]) -> Option<String> {
+    secrets::check(path, content, allowed).err().map(|failure| failure.message)
+}
+
 /// Reads a version from the command line or from git.
 fn version(text: &str, from: &str) -> Result<Version> {
     text.parse().map_err(|e: Refused| Failure::usage(format!("{from}: {}", e.detail)))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use goldcrest_core::Digest;
 use goldcrest_core::keyring::Keyring;
+use goldcrest_core::signature::SigningKey;
 use serde_json::{Value, json};
 
 use super::pack::{ContentOptions, collect, summary, totals};
@@ -144,7 +145,7 @@ impl Plan {
     ) -> Result<Plan> {
         let keys = Context::key_folder()?;
         let key = keys.signing_key(Some(project))?;
-        let (keyring, to_send) = keyring_for(project, client)?;
+        let (keyring, to_send) = keyring_for(Some(project), client)?;
         let content = collect(project, content, None, context)?;
         let mut identity = Identity::decide(project, &content, options)?;
         let package = encode(project.name.as_str());
@@ -187,8 +188,8 @@ fn same_content(identity: &Identity, known: &Value, digest: Digest) -> Result<()
 }
 
 /// The keyring that will be in force on the server, and whether it has to be sent there first.
-fn keyring_for(project: &Project, client: &Client) -> Result<(Keyring, Option<Keyring>)> {
-    let path = Context::key_folder()?.keyring_of(Some(project));
+fn keyring_for(project: Option<&Project>, client: &Client) -> Result<(Keyring, Option<Keyring>)> {
+    let path = Context::key_folder()?.keyring_of(project);
     let local = if path.exists() { Some(crate::keys::load_keyring(&path)?) } else { None };
     let remote = client.find_bytes("/api/v1/keyring")?;
     let remote = remote.map(|bytes| Keyring::parse(&bytes)).transpose();
@@ -209,6 +210,17 @@ fn keyring_for(project: &Project, client: &Client) -> Result<(Keyring, Option<Ke
                 .hint("goldcrest keygen"))
         }
     }
+}
+
+/// The owner's key and the keyring that is in force on the server once this returns, for releases that are not made of a project.
+pub(crate) fn publishing_keys(client: &Client, context: &Context) -> Result<(SigningKey, Keyring)> {
+    let project = context.find_project()?;
+    let key = Context::key_folder()?.signing_key(project.as_ref())?;
+    let (keyring, to_send) = keyring_for(project.as_ref(), client)?;
+    if let Some(keyring) = &to_send {
+        send_keyring(keyring, client, context)?;
+    }
+    Ok((key, keyring))
 }
 
 fn send_keyring(keyring: &Keyring, client: &Client, context: &Context) -> Result<()> {

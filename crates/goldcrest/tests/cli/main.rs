@@ -6,6 +6,7 @@
 
 mod files;
 mod git;
+mod import;
 mod keys;
 mod mqtt;
 mod pack;

@@ -1,0 +1,220 @@
+//! The folder of sensorclass on a web server: a list per MAC address, `latestversions`, and `<module><version>.py`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{Device, Feed, Plan, Release, is_version, list, natural, package_name, read};
+use crate::Result;
+use crate::failure::Failure;
+use crate::foreign::Files;
+
+const LATEST: &str = "latest";
+
+/// Modules by name and version.
+type Modules = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+/// Reads the folder. `prefix` is its path on the web server, `package` takes the files that have no version.
+pub(crate) fn plan(dir: &Path, prefix: &str, package: &str) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let listed = list(dir, &mut plan.left)?;
+    let (mut boards, mut python) = (BTreeMap::new(), BTreeMap::new());
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    for (name, path) in &listed.files {
+        if let Some(mac) = mac(name.strip_suffix(".config").unwrap_or(name)) {
+            boards.extend(object(name, &read(path)?, &mut plan.left).map(|board| (mac, (name.clone(), board))));
+        } else if name == "latestversions" {
+            let list = object(name, &read(path)?, &mut plan.left).unwrap_or_default();
+            newest.extend(list.iter().filter_map(|(module, version)| {
+                Some((module.clone(), text_of(&format!("{name}: {module}"), version, &mut plan.left)?))
+            }));
+        } else if let Some(stem) = name.strip_suffix(".py") {
+            python.insert(stem.to_owned(), read(path)?);
+        } else {
+            plan.left.push(format!("{name}: neither a MAC address nor a module"));
+        }
+    }
+    if boards.is_empty() && newest.is_empty() {
+        let why = format!("{} holds neither the list of a MAC address nor latestversions", dir.display());
+        return Err(Failure::not_found(why));
+    }
+    let wanted = wanted(&boards, &newest);
+    let (modules, unversioned) = split(python, &wanted);
+    add_modules(modules, &newest, &mut plan)?;
+    let feed_package = (!unversioned.is_empty()).then(|| package.to_owned());
+    if !unversioned.is_empty() {
+        let names: Vec<&str> = unversioned.keys().map(String::as_str).collect();
+        plan.next.push(format!("{} have no version: they are the package {package}", names.join(", ")));
+        let version = "1".to_owned();
+        plan.channels.push((package.to_owned(), "stable".to_owned(), version.clone()));
+        plan.releases.push(Release { package: package.to_owned(), version, files: unversioned });
+    }
+    let path = prefix.trim_matches('/').to_owned();
+    plan.feeds.push(Feed { adapter: "sensorclass", path, package: feed_package, channel: "stable".to_owned() });
+    for (mac, (name, board)) in boards {
+        device(&mac, &name, &board, &mut plan)?;
+    }
+    plan.next.push("point the boards' web server address at this server: docs/migrate-sensorclass.md".to_owned());
+    Ok(plan)
+}
+
+/// Every module with a version that a list names.
+fn wanted(
+    boards: &BTreeMap<String, (String, Map<String, Value>)>,
+    newest: &BTreeMap<String, String>,
+) -> BTreeSet<(String, String)> {
+    let mut all: BTreeSet<(String, String)> = newest.iter().map(|(m, v)| (m.clone(), v.clone())).collect();
+    for (_, board) in boards.values() {
+        for (module, version) in board.iter().filter(|(module, _)| !is_name_key(module)) {
+            let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
+            all.insert((bare(module).to_owned(), bare(&version).to_owned()));
+        }
+    }
+    all
+}
+
+/// Files into modules with versions and files without. What no list names is split before its last number.
+fn split(python: BTreeMap<String, Vec<u8>>, wanted: &BTreeSet<(String, String)>) -> (Modules, Files) {
+    let (mut modules, mut unversioned) = (Modules::new(), Files::new());
+    for (stem, bytes) in python {
+        let known = wanted.iter().find(|(module, version)| stem == format!("{module}{version}"));
+        let guessed = || {
+            let end = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+            (end > 0 && end < stem.len()).then(|| (stem[..end].to_owned(), stem[end..].to_owned()))
+        };
+        match known.cloned().or_else(guessed) {
+            Some((module, version)) => drop(modules.entry(module).or_default().insert(version, bytes)),
+            None => drop(unversioned.insert(format!("{stem}.py"), bytes)),
+        }
+    }
+    (modules, unversioned)
+}
+
+fn add_modules(modules: Modules, newest: &BTreeMap<String, String>, plan: &mut Plan) -> Result<()> {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for (module, versions) in modules {
+        let package = package_name(&module)?;
+        if package != module.to_lowercase() {
+            plan.left.push(format!("{module}: a package cannot have this name"));
+            continue;
+        }
+        if let Some(other) = taken.insert(package.clone(), module.clone()) {
+            plan.left.push(format!("{module}: it differs from {other} only by case"));
+            continue;
+        }
+        let mut order: Vec<String> = versions.keys().cloned().collect();
+        order.sort_by_key(|version| natural(version));
+        let latest = match newest.get(&module) {
+            Some(version) if versions.contains_key(version) => Some(version.clone()),
+            Some(version) => {
+                plan.left.push(format!("latestversions: {module} {version}, of which there is no file"));
+                order.last().cloned()
+            }
+            None => order.last().cloned(),
+        };
+        for version in order {
+            let files = Files::from([(format!("{module}.py"), versions[&version].clone())]);
+            if is_version(&version) {
+                plan.releases.push(Release { package: package.clone(), version, files });
+            } else {
+                plan.left.push(format!("{module}{version}.py: {version:?} cannot be the version of a release"));
+            }
+        }
+        plan.channels.extend(latest.map(|version| (package, "stable".to_owned(), version)));
+    }
+    Ok(())
+}
+
+/// The device of one list: its program is what it runs, the other modules are its pins.
+fn device(mac: &str, file: &str, board: &Map<String, Value>, plan: &mut Plan) -> Result<()> {
+    let Some(name) = board.get("name").and_then(Value::as_str) else {
+        plan.left.push(format!("{file}: no \"name\", so it is not known what the board runs"));
+        return Ok(());
+    };
+    let mut pins = Map::new();
+    let mut program = LATEST.to_owned();
+    for (module, version) in board.iter().filter(|(module, _)| !is_name_key(module)) {
+        let what = format!("{file}: {module}");
+        let Some(version) = text_of(&what, version, &mut plan.left) else { return Ok(()) };
+        if !has(plan, bare(module), bare(&version)) {
+            plan.left.push(format!("{what} {version}, of which there is no file: the board is left out"));
+            return Ok(());
+        }
+        if bare(module) == name {
+            program = bare(&version).to_owned();
+        } else {
+            pins.insert(module.clone(), json!(version));
+        }
+    }
+    if !has(plan, name, &program) {
+        plan.left
+            .push(format!("{file}: the program {name} {program}, of which there is no file: the board is left out"));
+        return Ok(());
+    }
+    let package = package_name(name)?;
+    let channel = if program == LATEST { "stable".to_owned() } else { package_name(&format!("pin-{program}"))? };
+    if program != LATEST {
+        let wanted = (package.clone(), channel.clone(), program);
+        if !plan.channels.contains(&wanted) {
+            plan.channels.push(wanted);
+        }
+    }
+    let title = board.get("nodename").and_then(Value::as_str).map_or_else(|| format!("{name}-{mac}"), str::to_owned);
+    let title: String =
+        title.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let settings = Map::from_iter([("name".to_owned(), json!(name)), ("pins".to_owned(), Value::Object(pins))]);
+    plan.devices.push(Device { name: title, package, channel, adapter: "sensorclass", id: mac.to_owned(), settings });
+    Ok(())
+}
+
+fn has(plan: &Plan, module: &str, version: &str) -> bool {
+    let package = module.to_lowercase();
+    let path = format!("{module}.py");
+    plan.releases
+        .iter()
+        .any(|r| r.package == package && (version == LATEST || r.version == version) && r.files.contains_key(&path))
+}
+
+fn is_name_key(key: &str) -> bool {
+    key == "name" || key == "nodename"
+}
+
+/// Without the mark of later forms.
+fn bare(text: &str) -> &str {
+    text.strip_prefix('!').unwrap_or(text)
+}
+
+fn mac(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
+    (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| digits.to_ascii_lowercase())
+}
+
+fn object(name: &str, bytes: &[u8], left: &mut Vec<String>) -> Option<Map<String, Value>> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Some(object),
+        Ok(_) => {
+            left.push(format!("{name}: JSON, but no object"));
+            None
+        }
+        Err(e) => {
+            left.push(format!("{name}: not JSON: {e}"));
+            None
+        }
+    }
+}
+
+/// A version: text. The client compares text, so a number is taken as it is written.
+fn text_of(what: &str, version: &Value, left: &mut Vec<String>) -> Option<String> {
+    match version {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => {
+            left.push(format!("{what} is the number {number}: taken as \"{number}\""));
+            Some(number.to_string())
+        }
+        other => {
+            left.push(format!("{what} is {other}, which is no version"));
+            None
+        }
+    }
+}
