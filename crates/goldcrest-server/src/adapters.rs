@@ -18,6 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
+use serde_json::Value;
 
 use crate::App;
 use crate::adapter::Adapter;
@@ -81,6 +82,17 @@ pub(crate) async fn warnings(
         .iter()
         .flat_map(|feed| found.iter().map(move |problem| format!("feed {}: {problem}", feed.path)))
         .collect())
+}
+
+/// What a web server's folder needs to serve the boards of a feed as this server does.
+///
+/// # Errors
+/// `Invalid` for an adapter whose boards want more than files.
+pub(crate) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Failure> {
+    if Adapter::parse(&feed.adapter)? != Adapter::Sensorclass {
+        return Err(Failure::Invalid(format!("a feed of {} has no lists of modules", feed.adapter)));
+    }
+    sensorclass::export(app, feed).await
 }
 
 fn no_such_address() -> Failure {

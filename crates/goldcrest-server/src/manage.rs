@@ -6,6 +6,7 @@ pub(crate) mod deployments;
 pub(crate) mod devices;
 pub(crate) mod enrolments;
 pub(crate) mod events;
+pub(crate) mod exports;
 pub(crate) mod feeds;
 pub(crate) mod health;
 pub(crate) mod keyring;

@@ -12,8 +12,8 @@ use axum::{Router, middleware};
 
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
-    channels, credentials, deployments, devices, enrolments, events, feeds, health, keyring, metrics, mqtt_rules,
-    packages, pending, pending_boards, profiles, releases, rollouts, telemetry, tokens, uploads,
+    channels, credentials, deployments, devices, enrolments, events, exports, feeds, health, keyring, metrics,
+    mqtt_rules, packages, pending, pending_boards, profiles, releases, rollouts, telemetry, tokens, uploads,
 };
 use crate::request_log::log_request;
 use crate::{App, adapters, mqtt, native};
@@ -71,6 +71,9 @@ fn people() -> Router<Arc<App>> {
         .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
         .route("/api/v1/pending-releases", get(pending::list_pending))
         .route("/api/v1/pending-releases/{feed}/{commit}", delete(pending::delete_pending))
+        .route("/api/v1/feeds/{id}/modules", get(exports::get_modules))
+        .route("/api/v1/objects/{digest}", get(exports::get_object))
+        .route("/api/v1/releases/{package}/{version}/manifest", get(exports::get_manifest))
         .route("/api/v1/pending", get(pending_boards::list_pending_boards))
         .route("/api/v1/enrolments", get(enrolments::list_enrolments).post(enrolments::create_enrolment))
         .route("/api/v1/enrolments/{name}", delete(enrolments::delete_enrolment))

@@ -116,6 +116,8 @@ pub enum Command {
     /// Follow, halt or resume rollouts
     #[command(subcommand)]
     Rollout(command::rollout::Action),
+    /// Write a folder that any web server can serve to boards
+    Export(command::export::Args),
     /// Take over what a fleet has today on another system
     Import(command::import::Args),
     /// Make the last update of an old updater: it installs our agent

@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Demo(args) => demo::run(&args, context),
         Command::Deploy(args) => deploy::run(&args, context),
         Command::Rollout(action) => rollout::run(action, context),
+        Command::Export(args) => export::run(&args, context),
         Command::Import(args) => import::run(&args, context),
         Command::Migrate(args) => migrate::run(&args, context),
         Command::Token(action) => token::run(action, context),

@@ -15,6 +15,7 @@ mod clock;
 mod command;
 mod context;
 pub mod credentials;
+mod export;
 pub mod failure;
 mod foreign;
 mod import;

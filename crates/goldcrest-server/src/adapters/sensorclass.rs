@@ -10,7 +10,7 @@ use anyhow::Context;
 use axum::http::Method;
 use axum::response::Response;
 use goldcrest_core::message::{Report, ReportStage};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Call, bytes, check_basic};
 use crate::App;
@@ -31,6 +31,8 @@ const PENDING_MS: i64 = 60_000;
 const IDLE_ASKS: i64 = 2;
 /// Most boards behind one address whose fetches are told apart.
 const MAX_FETCHING: i64 = 64;
+/// Most boards whose lists are exported.
+const MAX_BOARDS: i64 = 10_000;
 /// Most packages that are looked through for `latestversions`.
 const MAX_PACKAGES: i64 = 1000;
 
@@ -76,8 +78,6 @@ async fn mac_file(
     known: &CredentialRow,
     is_config: bool,
 ) -> Result<Vec<u8>, Failure> {
-    let settings: Map<String, Value> =
-        serde_json::from_str(&known.settings).context("the settings of a credential are damaged")?;
     let before = app.store.mac_file(known.id).await?;
     if call.method == Method::GET {
         let now_ms = app.clock.now_ms();
@@ -88,40 +88,97 @@ async fn mac_file(
         };
         Said::runs(runs.as_deref()).take(&app.store, known.device_id, now_ms).await?;
     }
-    let release = app.store.desired_release(known.device_id).await?;
-    let device = app.store.device(known.project_id, &known.device).await?.context("a device went away")?;
-    let scope = Scope { project_id: known.project_id, package: &device.package, channel: &device.channel };
-    let mut list = match &release {
-        Some(release) => modules::of_release(app, release).await?,
-        None => BTreeMap::new(),
-    };
-    let program = program(&settings, feed, &device.package, &list);
-    let mut told: BTreeMap<String, String> =
-        list.iter().map(|(name, module)| (name.clone(), module.version.clone())).collect();
-    for (name, version) in modules::pins(&settings)? {
-        let wanted = bare(&version);
-        let from_release = list.remove(bare(&name)).filter(|_| wanted == LATEST);
-        let module = match from_release {
-            Some(module) => module,
-            // It was there when it was pinned; releases don't go away, channels can't lose theirs.
-            None => modules::resolve(app, scope, bare(&name), wanted)
-                .await?
-                .with_context(|| format!("{} is to have {name} {version}, which nobody published", known.device))?,
-        };
-        told.remove(bare(&name));
-        let mark = if version.starts_with(MARK) { "!" } else { "" };
-        told.insert(name, format!("{mark}{}", module.version));
-    }
-    let program = program.ok_or_else(|| Failure::NotFound("no program: set its name".into()))?;
+    let told = Told::of(app, feed, known).await?;
     if call.method == Method::GET {
-        note_ask(app, call, known, release.map(|release| release.digest), &told, before).await?;
+        note_ask(app, call, known, told.digest.clone(), &told.versions(), before).await?;
     }
-    let mut file: BTreeMap<&str, &str> = told.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
-    file.insert("name", &program);
-    if is_config || settings.get("nodename").is_some_and(|wanted| wanted == true) {
-        file.insert("nodename", &known.device);
+    Ok(serde_json::to_vec(&told.list(known, is_config)).context("text is JSON")?)
+}
+
+/// What a board is to have.
+struct Told {
+    /// The module that it runs.
+    program: String,
+    /// By names and with versions as they are told, with their marks.
+    modules: BTreeMap<String, Module>,
+    /// The release behind it.
+    digest: Option<String>,
+    has_nodename: bool,
+}
+
+impl Told {
+    async fn of(app: &Arc<App>, feed: &FeedRow, known: &CredentialRow) -> Result<Self, Failure> {
+        let settings: Map<String, Value> =
+            serde_json::from_str(&known.settings).context("the settings of a credential are damaged")?;
+        let release = app.store.desired_release(known.device_id).await?;
+        let device = app.store.device(known.project_id, &known.device).await?.context("a device went away")?;
+        let scope = Scope { project_id: known.project_id, package: &device.package, channel: &device.channel };
+        let mut modules = match &release {
+            Some(release) => modules::of_release(app, release).await?,
+            None => BTreeMap::new(),
+        };
+        let program = program(&settings, feed, &device.package, &modules);
+        for (name, version) in modules::pins(&settings)? {
+            let wanted = bare(&version);
+            let from_release = modules.remove(bare(&name)).filter(|_| wanted == LATEST);
+            let mut module = match from_release {
+                Some(module) => module,
+                // It was there when it was pinned; releases don't go away, channels can't lose theirs.
+                None => modules::resolve(app, scope, bare(&name), wanted)
+                    .await?
+                    .with_context(|| format!("{} is to have {name} {version}, which nobody published", known.device))?,
+            };
+            if version.starts_with(MARK) {
+                module.version.insert(0, MARK);
+            }
+            modules.insert(name, module);
+        }
+        let program = program.ok_or_else(|| Failure::NotFound("no program: set its name".into()))?;
+        let has_nodename = settings.get("nodename").is_some_and(|wanted| wanted == true);
+        Ok(Self { program, modules, digest: release.map(|release| release.digest), has_nodename })
     }
-    Ok(serde_json::to_vec(&file).context("text is JSON")?)
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        self.modules.iter().map(|(name, module)| (name.clone(), module.version.clone())).collect()
+    }
+
+    /// As the board reads it. `is_config` is the later form.
+    fn list(&self, known: &CredentialRow, is_config: bool) -> BTreeMap<String, String> {
+        let mut list = self.versions();
+        list.insert("name".into(), self.program.clone());
+        if is_config || self.has_nodename {
+            list.insert("nodename".into(), known.device.clone());
+        }
+        list
+    }
+}
+
+/// Everything that a feed's boards could ask for now, for a folder of a web server: lists by name, then modules by the file's name without `.py`.
+pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Failure> {
+    let mut lists: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut files: BTreeMap<String, Value> = BTreeMap::new();
+    let mut left: Vec<String> = Vec::new();
+    let mut add = |name: &str, module: &Module| {
+        let shown = json!({"digest": module.file.digest, "size": module.file.size});
+        files.insert(format!("{}{}", bare(name), bare(&module.version)), shown);
+    };
+    for known in app.store.credentials_in(feed.project_id, Adapter::Sensorclass.as_str(), MAX_BOARDS).await? {
+        match Told::of(app, feed, &known).await {
+            Ok(told) => {
+                told.modules.iter().for_each(|(name, module)| add(name, module));
+                lists.insert(known.name.clone(), told.list(&known, false));
+            }
+            Err(Failure::NotFound(why)) => left.push(format!("{}: {why}", known.device)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let latest = latest(app, feed).await?;
+    latest.iter().for_each(|(name, module)| add(name, module));
+    for (name, module) in of_feed(app, feed).await? {
+        files.insert(name, json!({"digest": module.file.digest, "size": module.file.size}));
+    }
+    lists.insert("latestversions".into(), latest.into_iter().map(|(name, module)| (name, module.version)).collect());
+    Ok(json!({"lists": lists, "modules": files, "left": left}))
 }
 
 /// The module that the board shall run: the device's setting, the feed's, the module of the package's own name, `main`, or the only one.
@@ -220,18 +277,24 @@ async fn note_fetch(app: &App, feed: &FeedRow, call: &Call, stem: &str) -> anyho
     Ok(())
 }
 
-/// The newest version of every module: those of the feed's package, and every package that is one module.
 async fn latest_versions(app: &App, feed: &FeedRow) -> anyhow::Result<Vec<u8>> {
-    let mut list: BTreeMap<String, String> = BTreeMap::new();
+    let list: BTreeMap<String, String> =
+        latest(app, feed).await?.into_iter().map(|(name, module)| (name, module.version)).collect();
+    Ok(serde_json::to_vec(&list)?)
+}
+
+/// The newest version of every module: those of the feed's package, and every package that is one module.
+async fn latest(app: &App, feed: &FeedRow) -> anyhow::Result<BTreeMap<String, Module>> {
+    let mut list = BTreeMap::new();
     for package in app.store.packages(feed.project_id, "", MAX_PACKAGES).await? {
         let scope = Scope { project_id: feed.project_id, package: &package.name, channel: &feed.channel };
         let Some(channel) = app.store.channel(scope.project_id, scope.package, scope.channel).await? else { continue };
         let release = app.store.release(scope.project_id, scope.package, &channel.version).await?;
         let Some(release) = release.filter(|release| release.file_count == 1) else { continue };
-        list.extend(modules::of_release(app, &release).await?.into_iter().map(|(name, module)| (name, module.version)));
+        list.extend(modules::of_release(app, &release).await?);
     }
-    list.extend(of_feed(app, feed).await?.into_iter().map(|(name, module)| (name, module.version)));
-    Ok(serde_json::to_vec(&list)?)
+    list.extend(of_feed(app, feed).await?);
+    Ok(list)
 }
 
 /// The modules that the feed's channel points at.

@@ -86,6 +86,17 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(adapter).bind(name).fetch_optional(&self.readers).await?)
     }
 
+    /// By what the devices of a project are known to an adapter, at most `limit`.
+    pub(crate) async fn credentials_in(
+        &self,
+        project_id: i64,
+        adapter: &str,
+        limit: i64,
+    ) -> anyhow::Result<Vec<CredentialRow>> {
+        let sql = select_credential!("WHERE d.project_id = $1 AND c.adapter = $2 ORDER BY c.name LIMIT $3");
+        Ok(sqlx::query_as(sql).bind(project_id).bind(adapter).bind(limit).fetch_all(&self.readers).await?)
+    }
+
     /// By what a device is known.
     pub(crate) async fn credentials_of(&self, project_id: i64, device: &str) -> anyhow::Result<Vec<CredentialRow>> {
         let sql = select_credential!("WHERE d.project_id = $1 AND d.name = $2 ORDER BY c.id");

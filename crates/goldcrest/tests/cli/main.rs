@@ -4,6 +4,7 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes expectations this way")]
 #![allow(clippy::similar_names, reason = "what is packed is a pack")]
 
+mod export;
 mod files;
 mod git;
 mod import;
