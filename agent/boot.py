@@ -62,7 +62,7 @@ def _user():
 _safe = False
 if not _settled():
     # What stays is packed: otherwise an update of many files needs a third more heap than the download did.
-    _threshold = getattr(gc, "threshold", lambda *n: 0)
+    _threshold = getattr(gc, "threshold", int)
     _before = _threshold()
     _threshold(1024)
     _safe = _guard()
@@ -71,6 +71,7 @@ if not _settled():
     del _threshold, _before
 _user()
 if _safe:  # too many rollbacks: no main.py until a release arrives
+    print("goldcrest: safe mode: waiting for a release")
     import goldcrest
 
     goldcrest.safe()

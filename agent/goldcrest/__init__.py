@@ -70,10 +70,8 @@ def poll():
 
 async def task():
     """poll() for apps on asyncio."""
-    try:
-        import asyncio
-    except ImportError:
-        import uasyncio as asyncio
+    # Whoever runs this has it; before MicroPython 1.21 under its old name.
+    asyncio = sys.modules.get("asyncio") or sys.modules["uasyncio"]
     while True:
         poll()
         await asyncio.sleep(1)
@@ -81,7 +79,6 @@ async def task():
 
 def safe():
     """What boot.py runs in place of main.py after too many rollbacks."""
-    print("goldcrest:", "safe")
     while True:
         poll()
         time.sleep(1)
@@ -94,7 +91,7 @@ def check(reset=True):
     """
     global _due, _missed, _ready, _wait
     wait = _poll
-    threshold = getattr(gc, "threshold", lambda *n: 0)
+    threshold = getattr(gc, "threshold", int)  # int takes the same and does nothing
     before = threshold()
     threshold(1024)  # what stays is packed: 8 KB less than when garbage lies between it
     try:
@@ -243,7 +240,7 @@ class _Packed:
             raise OSError
         return (0x8000,) * 10
 
-    def open(self, path, mode):
+    def open(self, path, *a):
         f = open(_PACKED, "rb")
         f.read(2)  # zlib header
         return inflate(f, 11)
@@ -269,10 +266,10 @@ def _owed(http):
         guard.remove("report")
 
 
-def report(http, *said):
+def report(http, *args):
     """Send a report: stage, release, reason, detail, trace, facts. Raises Refused("network") when it can't be delivered."""
     body = {}
-    for key, value in zip(("stage", "release", "reason", "detail", "trace", "facts"), said):
+    for key, value in zip(("stage", "release", "reason", "detail", "trace", "facts"), args):
         if value:
             body[key] = value
     status = http.request("/d/v1/report", "", json.dumps(body).encode())

@@ -127,10 +127,10 @@ def rollback():
     return back >= _SAFE
 
 
-def failed(digest, why, trace, stage):
+def failed(digest, why, trace, report):
     """Remember a release that is not to be tried again, and that it has to be reported; the last line of `trace` says what exactly."""
     write("failed", "\n".join((digest, why, trace.strip().split("\n")[-1], trace)))
-    write("report", stage)
+    write("report", report)
 
 
 def confirm():
@@ -152,13 +152,22 @@ def manifest(digest):
     return "m" + digest[:16]
 
 
-def clean(letters="jmnot"):
-    """Remove the work files: of an update only the manifest of the release that runs stays. Not while a trial may need them."""
+def clean(kind="jmnot"):
+    """Remove the work files of these kinds: of an update only the manifest of the release that runs stays. Not while a trial may need them."""
     run = manifest(state()[1])
-    for name in os.listdir(D[:-1]):  # FAT wants no slash at the end
-        if name[0] in letters and name not in (run, "target"):
-            remove(name)
-    if "t" in letters:
+    names = os.ilistdir(D[:-1])  # FAT wants no slash at the end
+    left = True
+    while left:
+        left = False
+        try:
+            for name in names:
+                name = name[0]
+                # Only names of ours: a cut while FAT makes the folder longer leaves noise in it, and removing that frees foreign sectors.
+                if name[0] in kind and name != run and (name in "journal tries trace" or ~int(name[1:], 16)):
+                    remove(name)
+        except ValueError:  # noise, or another name
+            left = True
+    if "t" in kind:
         remove("target")  # last: while it is there, something may be left
 
 
@@ -219,19 +228,19 @@ def remove(name):
         pass
 
 
-def copy(src, dst):
-    with open(dst, "wb") as f:
-        for b in chunks(src):
+def copy(name, path):
+    with open(path, "wb") as f:
+        for b in chunks(name):
             f.write(b)
 
 
-def put(src, dst):
+def put(name, path):
     """Replace a file by one of /.ota/, at once where the filesystem can."""
-    parents(dst)
+    parents(path)
     if fat():
-        copy(src, dst)  # its rename is two steps, and between them both names own the same sectors
+        copy(name, path)  # its rename is two steps, and between them both names own the same sectors
     else:
-        os.rename(src, dst)  # in .ota
+        os.rename(name, path)  # in .ota
 
 
 def fat():

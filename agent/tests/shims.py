@@ -1,7 +1,8 @@
-"""What the agent uses of MicroPython and CPython lacks: ticks, print_exception, gc.mem_free, deflate."""
+"""What the agent uses of MicroPython and CPython lacks: ticks, print_exception, gc.mem_free, os.ilistdir, deflate."""
 
 import builtins
 import gc
+import os
 import sys
 import time
 
@@ -14,6 +15,7 @@ if sys.implementation.name != "micropython":
     time.ticks_add = lambda a, b: (a + b) & 0x3FFFFFFF
     time.ticks_diff = lambda a, b: ((a - b + 0x20000000) & 0x3FFFFFFF) - 0x20000000
     gc.mem_free = lambda: 100000
+    os.ilistdir = lambda path: iter([(name,) for name in os.listdir(path)])
     builtins.const = lambda value: value
     sys.implementation._mpy = 0
     sys.implementation._machine = "CPython"

@@ -254,6 +254,3 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

@@ -5,13 +5,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{JobResult, script};
 use crate::venv::Tools;
 
-/// A cut takes about 40 ms of processor time, and making a case ready a few seconds: without a word for this long it hangs.
-const SILENCE: Duration = Duration::from_mins(1);
+/// A cut takes about 40 ms of processor time, and making a case ready a few seconds: whoever computes this long without a word hangs.
+const SILENCE_S: f64 = 30.0;
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+/// Where the processor time of a process is not told: this long without a word.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Kernel ticks of a second in `/proc/<pid>/stat`.
+const TICKS: f64 = 100.0;
 
 /// What a job's process has printed, and how it ended.
 enum End {
@@ -33,7 +39,7 @@ pub(super) fn run(root: &Path, tools: &Tools, folder: &Path, job: String) -> Job
             End::Failed(why) => return JobResult { job, figures: Err(why), bad },
             // The same cut again, or none at all: it would never end.
             End::Hangs(at, _) if at <= done => {
-                return JobResult { job, figures: Err(format!("silent for {} s", SILENCE.as_secs())), bad };
+                return JobResult { job, figures: Err(format!("silent for {SILENCE_S} s of processor time")), bad };
             }
             End::Hangs(at, before) => {
                 bad.push(format!("cut {at}: the interpreter hangs"));
@@ -69,9 +75,12 @@ fn watch(root: &Path, tools: &Tools, folder: &Path, words: &[String; 3], bad: &m
         text
     });
     let (mut text, mut at) = (String::new(), (0, 0));
+    let (mut heard, mut computed) = (Instant::now(), 0.0);
     let hangs = loop {
-        match lines.recv_timeout(SILENCE) {
+        match lines.recv_timeout(LOOK) {
             Ok(line) => {
+                heard = Instant::now();
+                computed = processor_s(child.id()).unwrap_or(computed);
                 if let Some(numbers) = line.strip_prefix("at ").and_then(pair) {
                     at = numbers;
                 } else if let Some(what) = line.strip_prefix("bad: ") {
@@ -81,7 +90,11 @@ fn watch(root: &Path, tools: &Tools, folder: &Path, words: &[String; 3], bad: &m
                     text.push('\n');
                 }
             }
-            Err(RecvTimeoutError::Timeout) => break true,
+            Err(RecvTimeoutError::Timeout) => match processor_s(child.id()) {
+                Some(now) if now - computed < SILENCE_S => {}
+                None if heard.elapsed() < PATIENCE => {}
+                _ => break true,
+            },
             Err(RecvTimeoutError::Disconnected) => break false,
         }
     };
@@ -98,6 +111,14 @@ fn watch(root: &Path, tools: &Tools, folder: &Path, words: &[String; 3], bad: &m
         Ok(status) => End::Failed(format!("{status}: {}", tail(&(text + &said)))),
         Err(e) => End::Failed(e.to_string()),
     }
+}
+
+/// Seconds that a process has computed, where `/proc` tells.
+fn processor_s(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold anything: state is field 3, utime 14, stime 15.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / TICKS)
 }
 
 fn tail(text: &str) -> String {

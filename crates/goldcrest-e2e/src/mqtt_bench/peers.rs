@@ -30,11 +30,11 @@ pub struct Peer {
     /// A topic that one client alone is told on; `{}` stands for its number.
     own: String,
     ids: Vec<i64>,
-    kept: Kept,
+    /// Its processes and folders live as long as the value.
+    _kept: Kept,
 }
 
 /// What lives as long as the peer.
-#[expect(dead_code, reason = "held so that the processes and folders live")]
 enum Kept {
     Ours(Box<Bench>),
     Mosquitto(Running, TempDir),
@@ -72,7 +72,7 @@ impl Peer {
         let (address, pid) = (bench.mqtt().parse()?, bench.pid().context("a process")?);
         let publisher = ("operator".to_owned(), bench.token().to_owned());
         let own = "goldcrest/v1/{}/app/notify".to_owned();
-        Ok(Self { name: "goldcrest", address, pid, clients, publisher, own, ids, kept: Kept::Ours(Box::new(bench)) })
+        Ok(Self { name: "goldcrest", address, pid, clients, publisher, own, ids, _kept: Kept::Ours(Box::new(bench)) })
     }
 
     /// mosquitto without persistence or passwords: the least that it can do.
@@ -117,7 +117,7 @@ impl Peer {
             publisher: login,
             own: "devices/{}/app/notify".to_owned(),
             ids: (0..i64::try_from(count)?).collect(),
-            kept: Kept::Mosquitto(running, folder),
+            _kept: Kept::Mosquitto(running, folder),
         })
     }
 
