@@ -3,6 +3,8 @@
 It answers what the agent asks of its server from these files; the update itself, signature included, is the native one.
 """
 
+import sys
+
 from goldcrest import Refused
 from goldcrest.sources import web
 
@@ -41,4 +43,4 @@ class Export(web.Source):
         return status
 
     def update(self, _, *args):
-        web.sys.modules["goldcrest.update"].update(self, *args)
+        sys.modules["goldcrest.update"].update(self, *args)

@@ -7,7 +7,7 @@ A package holds what changes: what else is on the board stays (`rest`).
 import json
 
 from goldcrest import guard
-from goldcrest.sources import mqtt, package, web
+from goldcrest.sources import mqtt, package
 
 _TEXT = const(1024)
 
@@ -81,10 +81,15 @@ class Source(package.Source):
 
     def fetch(self, path):
         package.free_for(_wanted[1])
+        from goldcrest.sources import web
+
         cfg = self.cfg
-        words = web.quoted(self.fuid), web.quoted(cfg["id"]), web.quoted(cfg["key"]), web.quoted(cfg["control"])
-        url = cfg.get("url", "https://console.insigh.io").rstrip("/")
-        self.save(url + "/mf-rproxy/packages/download?fuid=%s&did=%s&dk=%s&cid=%s" % words, path, -1, "package")
+        words = [web.quoted(word) for word in (self.fuid, cfg["id"], cfg["key"], cfg["control"])]
+        http = web.Source(cfg.get("url", "https://console.insigh.io"), cfg)
+        try:
+            http.save("mf-rproxy/packages/download?fuid=%s&did=%s&dk=%s&cid=%s" % tuple(words), path, -1, "package")
+        finally:
+            http.close()
 
 
 _DOWNLOAD = "network", "missing", "truncated", "endless"

@@ -1,15 +1,14 @@
 """What sources share that get one file: it is fetched to /.ota/package, unpacked, and gone when it is staged."""
 
 import os
-import sys
 
 from goldcrest import Refused, guard
-from goldcrest.sources import web
+from goldcrest.sources import source
 
 PATH = guard.D + "package"
 
 
-class Source(web.Source):
+class Source(source.Source):
     """A source of its own has `look`, `fetch` and `said`."""
 
     metadata = None
@@ -19,7 +18,7 @@ class Source(web.Source):
         raise NotImplementedError
 
     def request(self, path, head="", body=b""):
-        status = web.Source.request(self, path, head, body)
+        status = source.Source.request(self, path, head, body)
         if status == 304 and guard.read("fetching"):  # taken back, or a cut came before it was removed
             self.forget()
         return status
@@ -36,22 +35,37 @@ class Source(web.Source):
         try:
             self.fetch(PATH)
             whole = True
-            from goldcrest.sources import tar
-
-            tar.install(self, etag, self.version, PATH, self.metadata)
+            self._install(etag)
         except Refused as e:
             whole = whole or e.args[0] == "hash"  # of the package: nothing of it is known to be good
             raise
         finally:
             if whole:
                 self.forget()
-            for name in ("tar", "tree"):
-                sys.modules.pop("goldcrest.sources." + name, None)
-                sys.modules["goldcrest.sources"].__dict__.pop(name, None)
+            source.forget("web", "store", "tar", "archive", "unpack", "tree")
+
+    def _install(self, etag):
+        with open(PATH, "rb") as f:
+            head = f.read(524)
+        if head[:9] == b"manifest\0" and head[512:] == b"goldcrest 1\n":
+            from goldcrest.sources import archive
+
+            archive.install(self, etag, PATH)
+        elif self.cfg.get("unsigned") is True:
+            from goldcrest.sources import unpack
+
+            unpack.install(self, etag, self.version, PATH, self.metadata)
+        else:
+            raise Refused("signature", "unsigned")
 
 
 def free_for(size):
     """Refuse a package before its first byte when it does not fit."""
-    room = web.free() + (os.stat(PATH)[6] if guard.kind(PATH) else 0)
+    room = _free() + (os.stat(PATH)[6] if guard.kind(PATH) else 0)
     if size > room:
         raise Refused("space", "needs %d, free %d" % (size, room))
+
+
+def _free():
+    s = os.statvfs(guard.R)
+    return max(0, s[0] * (s[3] - 2))

@@ -5,7 +5,7 @@
 
 import json
 
-from goldcrest import Refused
+from goldcrest import Refused, guard
 from goldcrest.sources import web
 
 _MANIFEST = const(16384)
@@ -63,7 +63,7 @@ class Folder(web.Source):
 
     def _good(self, hint, file):
         sha = hint.partition(":")[0]
-        return sha and web.guard.sha(file) == sha
+        return sha and guard.sha(file) == sha
 
     def _fetch(self, hint, size, path, file):
         self.save(hint.partition(":")[2], file, size, path)

@@ -1,80 +1,26 @@
-"""What sources over HTTP share: requests to any web server, and the answers to what the agent asks of a Goldcrest server.
+"""What sources over HTTP share: requests to any web server."""
 
-The agent talks to a source as it does to its own server (docs/protocol.md): check-in, then the step `update`, reports in between.
-"""
+from binascii import b2a_base64
 
-import hashlib
-import json
-import os
-import sys
-from binascii import b2a_base64, hexlify
-
-from goldcrest import Http, Refused, guard
+from goldcrest import Http, Refused
+from goldcrest.sources import source
 
 _LINE = const(1024)  # bytes of a small answer that is taken as text
 _PLAIN = "-._~/" "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-class Source(Http):
-    """A place that says which version is wanted. A source of its own has `look`, `install` and, if it can, `said`."""
+class Source(source.Source):
+    """A source on a web server."""
 
     chunked = False
-    package = None  # name of what is wanted
-    rest = "delete"  # what becomes of files that a version does not hold (tree.py)
     head = ""  # header lines of every request
 
     def __init__(self, server, cfg):
-        Http.__init__(self, server or "", cfg)
-        self.headers = {}
+        source.Source.__init__(self, server, cfg)
         self.spare = bytearray(64)
         self.base = self.server.rstrip("/")
         if "user" in cfg:
             self.head = "Authorization: Basic %s\r\n" % basic(cfg["user"], cfg.get("password", ""))
-
-    def look(self):
-        """-> text that is another one for each version, empty when none is wanted. Raises Refused."""
-        raise NotImplementedError
-
-    def install(self, etag):
-        """Stage the version that `look` found, under the id `etag`. Raises Refused."""
-        raise NotImplementedError
-
-    def said(self, report):
-        """A report (docs/protocol.md): a plain web server takes none."""
-
-    def request(self, path, head="", body=b""):
-        """Answer what the agent asks of its server. -> status."""
-        if body:
-            self.said(json.loads(body))
-            return 204
-        self.found = version = self.look()
-        _, run, _, failed, _ = head.split('"')
-        ids = []
-        if version:
-            # What an owner has not allowed yet is another version than what is allowed.
-            text = "%s %s %s" % (self.cfg.get("source"), self.cfg.get("unsigned"), version)
-            ids = [hexlify(hashlib.sha256(text.encode()).digest()).decode()]
-            was, _, digest = guard.read("source").partition(" ")
-            if was == ids[0]:  # this version turned out to be that signed release
-                ids.append(digest)
-        self.ids = ids
-        self.headers["etag"] = ids[0] if ids else run
-        return 304 if not ids or run in ids or failed in ids else 200
-
-    def update(self, _, cfg, status, etag, patch):
-        """The step of an update, in place of the agent's own."""
-        if cfg.get("unsigned") is not True:
-            raise Refused("signature", "unsigned")
-        try:
-            self.install(etag)
-        finally:
-            sys.modules.pop("goldcrest.sources.tree", None)
-            sys.modules["goldcrest.sources"].__dict__.pop("tree", None)
-
-    def settle(self):
-        """All is staged: refuse when it is no longer what is wanted, it may be of two versions then."""
-        if self.look() != self.found:
-            raise Refused("network", "changed")
 
     def get(self, url, method="GET", head=""):
         """Ask for a path below the server's, or for a whole URL. -> status; the body is left to be read."""
@@ -192,45 +138,9 @@ class Source(Http):
         if size >= 0 and length >= 0 and length != size:
             self.close()
             raise Refused("endless" if length > size else "truncated", base)
-        return store(self, dst, size if size >= 0 else length, base, hashes)
+        from goldcrest.sources import store
 
-
-def store(source, dst, size, base, hashes=()):
-    """Write a body to a file: `size` bytes, or, when that is -1, as many as come and the flash has room for. -> its size."""
-    room = free()
-    if size > room:
-        raise Refused("space", "%s: needs %d, free %d" % (base, size, room))
-    try:
-        with open(dst, "wb") as f:
-            done = _copy(source, f, room if size < 0 else size, base, hashes)
-    except Exception:
-        os.remove(dst)  # what is no use takes no room
-        raise
-    if done < size:
-        raise Refused("truncated", base)
-    return done
-
-
-def _copy(source, f, limit, base, hashes):
-    done = 0
-    buf = memoryview(bytearray(512))
-    while True:
-        n = source.readinto(buf)
-        if not n:
-            return done
-        done += n
-        if done > limit:
-            source.close()
-            raise Refused("endless", base)
-        for h in hashes:
-            h.update(buf[:n])
-        f.write(buf[:n])
-
-
-def free():
-    """-> bytes that a file may have: two blocks are left for its folder."""
-    s = os.statvfs(guard.R)
-    return max(0, s[0] * (s[3] - 2))
+        return store.store(self, dst, size if size >= 0 else length, base, hashes)
 
 
 def basic(user, password):

@@ -59,7 +59,7 @@ class Broker:
 class ThingsBoard(Broker):
     """The MQTT device API of ThingsBoard, for one device with the token `t0k`."""
 
-    modules = "web package tar tree mqtt thingsboard".split(" ")
+    modules = "source package tar archive unpack store tree mqtt thingsboard".split(" ")
     pages = {}
 
     def __init__(self, pack=None):
@@ -119,7 +119,7 @@ class ThingsBoard(Broker):
 class Console(Broker, sites.Pages):
     """console.insigh.io, for one device."""
 
-    modules = "web package tar tree mqtt insighio".split(" ")
+    modules = "source web package tar archive unpack store tree mqtt insighio".split(" ")
     topic = "channels/c-1/messages/d-1/ota"
 
     def __init__(self, pack=None):

@@ -78,7 +78,7 @@ def chunked(body, n=700):
 class Folder(Pages):
     """A project's folder as micropython_ota wants it. `names`: in which form it lists its files, if it does."""
 
-    modules = "web tree static".split(" ")
+    modules = "source web store tree static".split(" ")
 
     def __init__(self, layout=None, names="json"):
         Pages.__init__(self)
@@ -107,7 +107,7 @@ class Folder(Pages):
 class Export(Pages):
     """A static export of package `app`, made of what the tests' server publishes."""
 
-    modules = "web static export".split(" ")
+    modules = "source web static export".split(" ")
 
     def __init__(self):
         Pages.__init__(self)
@@ -141,7 +141,7 @@ class Export(Pages):
 class Macs(Pages):
     """A folder with a file for each MAC address, such as Home Assistant's /local/."""
 
-    modules = "web tree macfile".split(" ")
+    modules = "source web store tree macfile".split(" ")
 
     mac = "deadbeef1234"
 
@@ -179,7 +179,7 @@ def quoted(path):
 class Forge(Pages):
     """A host with the repository `me/node`: GitHub, Gitea, Gogs or GitLab."""
 
-    modules = "web tree git walk".split(" ")
+    modules = "source web store tree git walk".split(" ")
 
     def __init__(self, kind):
         Pages.__init__(self)
