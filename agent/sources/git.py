@@ -85,7 +85,7 @@ class Source(web.Source):
             if o.get("type") != "blob" or o.get("mode") not in ("100644", "100755", "100664"):
                 raise Refused("format", "%s: %s" % (p, "symlink" if o.get("mode") == "120000" else "submodule"))
             size = o.get("size")
-            yield p[len(self.src) :], size if isinstance(size, int) else -1, sha + ":" + web.quoted(p)
+            yield p[len(self.src) :], size if isinstance(size, int) else -1, web.quoted(sha + ":" + p)
 
     def _entries(self, url):
         # -> entries of a listing, then the object around them
@@ -138,7 +138,7 @@ class Source(web.Source):
                     todo.append((p + "/", str(o.get("sha"))))
 
     def _fetch(self, hint, size, path, file):
-        sha, _, name = hint.partition(":")
+        sha, _, name = hint.partition("%3A")
         self.save(self._raw(name), file, size, path)
         with open(file, "rb") as f:
             if f.read(len(_LFS)) == _LFS:
@@ -161,7 +161,7 @@ def _good(hint, file):
     # whether the file is the blob
     if guard.kind(file) != 0x8000:
         return False
-    sha = hint.partition(":")[0]
+    sha = hint.partition("%3A")[0]
     h = (hashlib.sha1 if len(sha) == 40 else hashlib.sha256)(b"blob %d\0" % os.stat(file)[6])
     for b in guard.chunks(file):
         h.update(b)

@@ -30,6 +30,8 @@ class Source(web.Source):
                 version = str(latest.get(module, ""))
             if not version:
                 raise Refused("missing", module)
+            if version != "".join(version.split()):  # they stand in lines, between spaces
+                raise Refused("format", module)
             modules[module] = version
         self.modules = modules
         self.program = wanted.get("name")

@@ -41,7 +41,7 @@ class Folder(web.Source):
         for name in self._names():
             sha = ""
             if isinstance(name, dict):
-                sha = name.get("sha256", "")
+                sha = web.quoted(str(name.get("sha256", "")))
                 name = name["file"]
             if not isinstance(name, str):
                 raise Refused("format", "manifest")

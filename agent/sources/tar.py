@@ -7,6 +7,7 @@ import io
 
 from goldcrest import Refused, inflate
 
+_FILE = const(1 << 24)  # bytes of a file, as in a release
 _NAME = const(1024)  # bytes of a long name's record
 
 
@@ -123,7 +124,10 @@ def header(block):
     said = _octal(block[148:156])
     if sum(block) - sum(block[148:156]) + 256 != said:
         raise Refused("format", "package")
-    return _octal(block[124:136]), block[156]
+    size = _octal(block[124:136])
+    if size > _FILE:
+        raise Refused("format", "package")
+    return size, block[156]
 
 
 def _octal(b):

@@ -104,11 +104,12 @@ def install(http, etag, version, fetch, good, record=""):
     listed = lines()
     before = _entries(guard.manifest(run))
     rest = http.cfg.get("rest", http.rest)
+    package = http.package or http.cfg.get("package", "-")
     paths = set()
     try:
         with open(D + new, "w") as m, open(D + "journal", "w") as j:
             m.write("goldcrest 1\npackage %s\nversion %s\ncounter 0\nfloor 0\nagent 1\ncreated 0\n%sfiles %d\n" % (
-                http.package or http.cfg.get("package", "-"), version, record, n
+                package.replace("\n", " "), version.replace("\n", " "), record, n
             ))
             at = update._next(before)
             for file, hint, size, p in listed:

@@ -88,6 +88,12 @@ if p:
         site.wants({"name": "a", "a": "7", "b": "2"})
         p.passing(board, "missing", lambda: site.module("a7", A))
 
+    def test_versions_that_would_stand_in_two_lines():
+        for version in ("1\nfiles 1", "1 2", "1\t"):
+            site, board = two()
+            site.wants({"name": "a", "a": version, "b": "2"})
+            p.passing(board, None, lambda: site.wants({"name": "b", "a": "1", "b": "2"}))
+
     def test_latest_of_nothing():
         site, board = two()
         site.wants({"name": "a", "a": "1", "b": "2", "zz": "latest"})

@@ -121,12 +121,12 @@ if p:
             p.refused(board, "path-long" if len(name) > 99 else "path")
 
     def test_lists_that_are_none():
-        for text in (b"[1, 2]", b'["a.py", "a.py"]', b'[{"name": "x"}]', b"[", b"\xff\xfe"):
+        for text in (b"[1, 2]", b'["a.py", "a.py"]', b'[{"name": "x"}]', b'[{"file": "../x", "sha256": "a b\\nc"}]', b"[", b"\xff\xfe"):
             web, publish, board = site(names="json")
             web.head = False
             publish("1", p.ONE)
             web.pages["/app/1_manifest"] = text
-            p.refused(board, "duplicate" if b"a.py" in text else "format")
+            p.refused(board, "duplicate" if b"a.py" in text else "path" if b".." in text else "format")
 
     def test_unsorted_and_twice():
         web, publish, board = site(names="json")

@@ -245,6 +245,7 @@ if p:
             ("format", b"x" * 2048),
             ("format", archives.tar({"a": b"1"}).replace(b"0000644", b"0000645")),
             ("format", bytes(1024)),
+            ("format", archives.header("bomb", 1 << 30) + bytes(1024)),
             ("duplicate", archives.tar({"a": b"1"}, end=0) + archives.tar({"a": b"2"})),
         ):
             site, board = device()
