@@ -22,9 +22,12 @@ class Source(web.Source):
         latest = None
         modules = {}
         for module in wanted:
-            version = str(wanted[module])
-            if module in ("name", "nodename") or module[:1] == "!":
+            if module in ("name", "nodename"):
                 continue
+            version = str(wanted[module])
+            marked = "!" if "!" in (module[:1], version[:1]) else ""  # fetched also when the board has it
+            module = module.lstrip("!")
+            version = version.lstrip("!")
             if version == "latest":
                 latest = latest or self._json("latestversions")
                 version = str(latest.get(module, ""))
@@ -32,7 +35,7 @@ class Source(web.Source):
                 raise Refused("missing", module)
             if version != "".join(version.split()):  # they stand in lines, between spaces
                 raise Refused("format", module)
-            modules[module] = version
+            modules[module] = marked + version
         self.modules = modules
         self.program = wanted.get("name")
         if self.program is None and wanted.get("nodename") in modules:

@@ -53,13 +53,18 @@ if p:
 
     def test_a_version_that_is_forced():
         site, board = two()
-        site.wants({"name": "a", "a": "!1", "b": "2"})
-        assert board.check() == "reset"
-        assert [x for x in site.fetched() if x[-3:] == ".py"] == ["/local/a1.py"]
+        for wanted in ({"a": "!1", "b": "2"}, {"!a": "1", "b": "!latest"}):
+            site.wants(dict(wanted, name="a"))
+            assert board.check() == "reset"
+            assert [x for x in site.fetched() if x[-3:] == ".py"] == ["/local/a1.py", "/local/b2.py"][: 1 + ("!a" in wanted)]
+            board.boot()
+            p.again(board)
+            assert board.check() is False
+            site.fetched()
 
     def test_a_module_that_goes():
         site, board = two()
-        site.wants({"name": "a", "a": "1", "!b": "2", "nodename": "kitchen"})
+        site.wants({"name": "a", "a": "1", "nodename": "kitchen"})
         assert board.check() == "reset"
         board.boot()
         assert p.tree(board) == {"main.py": b"import a\n", "a.py": A}

@@ -48,7 +48,7 @@ impl Scene {
         let settings = serde_json::to_vec(&settings)?;
         let main = program("0");
         let mut files: Vec<(String, Vec<u8>)> = vec![("goldcrest.json".into(), settings), ("main.py".into(), main)];
-        for name in ["git", "tree", "walk", "web"] {
+        for name in ["git", "source", "store", "tree", "walk", "web"] {
             let source =
                 std::fs::read(format!("{SOURCES}/{name}.py")).with_context(|| format!("agent/sources/{name}.py"))?;
             files.push((format!("lib/goldcrest/sources/{name}.py"), source));
