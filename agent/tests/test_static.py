@@ -4,7 +4,8 @@ import board as b
 
 try:
     import pulling as p
-    from sites import Folder, chunked, page
+    from served import Web
+    from sites import Folder, Native, chunked, page
 except ImportError:  # a MicroPython without threads
     p = None
 
@@ -188,6 +189,27 @@ if p:
             p.refused(board, "space")
             assert [x for x in web.fetched() if "_main" in x or "_big" in x] == []
             assert before is not None
+
+    def test_from_a_tree_to_our_server_and_back():
+        web, publish, board = site(names="json")
+        publish("1", p.ONE)
+        p.installed(board, p.ONE)
+        native = Native()
+        native.server.publish(p.TWO)
+        p.settings(board, source=None, server=Web(native).url)
+        p.again(board)
+        p.installed(board, p.TWO)  # app_one.py is gone
+        native.server.publish(p.ONE, version="2", counter=11, floor=11)
+        p.installed(board, p.ONE)
+        p.settings(board, source="static", server=board.web.url + "/app")
+        publish("1", p.TWO)
+        p.again(board)
+        p.installed(board, p.TWO)
+        assert board.state()[2] == "11"  # no way around the floor
+        native.server.publish(p.ONE, version="0", counter=10)
+        p.settings(board, source=None, server=Web(native).url)
+        p.again(board)
+        p.refused(board, "floor")
 
     def test_the_second_server():
         web, publish, board = site(names="json")
