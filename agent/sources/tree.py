@@ -27,7 +27,7 @@ def write(cfg, items):
     n = 0
     last = ""
     rising = True
-    with open(D + "tree", "w") as f:
+    with open(D + "t0", "w") as f:
         for p, size, hint in items:
             if into:
                 p = into + "/" + p
@@ -53,11 +53,11 @@ def write(cfg, items):
 
 
 def _sort():
-    with open(D + "tree") as f:
+    with open(D + "t0") as f:
         lines = [line for line in f]
     lines.sort(key=_path)
     last = None
-    with open(D + "tree", "w") as f:
+    with open(D + "t0", "w") as f:
         for line in lines:
             if _path(line) == last:
                 raise Refused("duplicate", last[:-1])
@@ -71,7 +71,7 @@ def _path(line):
 
 def lines():
     """-> (staged file, hint, size, path) of each line."""
-    with open(D + "tree") as f:
+    with open(D + "t0") as f:
         for line in f:
             key, hint, size, p = line[:-1].split(" ", 3)
             yield D + "n" + key, hint, int(size), p
