@@ -225,7 +225,10 @@ impl IntoResponse for ForeignFailure {
     fn into_response(self) -> Response {
         self.0.log();
         let text = format!("{}\n", self.0.code());
-        let mut response = (self.0.status(), [(header::CONTENT_TYPE, "text/plain")], text).into_response();
+        // Clients older than RFC 4918 know no 422.
+        let is_invalid = matches!(self.0, Failure::Invalid(_));
+        let status = if is_invalid { StatusCode::BAD_REQUEST } else { self.0.status() };
+        let mut response = (status, [(header::CONTENT_TYPE, "text/plain")], text).into_response();
         if matches!(self.0, Failure::BasicWanted) {
             let realm = HeaderValue::from_static("Basic realm=\"goldcrest\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);

@@ -23,7 +23,7 @@ mod thingsboard;
 mod tokens;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -120,16 +120,17 @@ pub(crate) struct Writing {
     transaction: Transaction<'static, Sqlite>,
     /// Told once it is committed.
     news: Vec<News>,
-    teller: UnboundedSender<News>,
+    teller: UnboundedSender<(News, Instant)>,
 }
 
 impl Writing {
     /// Makes it so, and tells those who are connected.
     pub(crate) async fn commit(self) -> anyhow::Result<()> {
         self.transaction.commit().await.context("cannot commit")?;
+        let now = Instant::now();
         for news in self.news {
             // Nobody listens: nobody is connected.
-            let _ = self.teller.send(news);
+            let _ = self.teller.send((news, now));
         }
         Ok(())
     }

@@ -18,9 +18,9 @@ pub(crate) mod provision;
 mod reading;
 mod states;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -93,7 +93,8 @@ impl Settings {
 pub(crate) struct Boards {
     known: Mutex<HashMap<i64, Board>>,
     packages: Packages,
-    to_tell: Mutex<BTreeSet<i64>>,
+    /// Since when.
+    to_tell: Mutex<BTreeMap<i64, Instant>>,
     somebody_to_tell: Notify,
     per_minute: usize,
 }
@@ -102,6 +103,8 @@ pub(crate) struct Boards {
 #[derive(Debug, Default)]
 struct Board {
     download: Option<Download>,
+    /// It was told of a release, and has not said that it runs it.
+    is_told: bool,
     /// Attributes to be told once the download is over,
     held: Vec<Value>,
     /// and a release.
@@ -151,6 +154,7 @@ impl Board {
             && self.calls.is_empty()
             && self.held.is_empty()
             && !self.must_announce
+            && !self.is_told
             && self.failures.1 == 0
             && self.polls.iter().all(oneshot::Sender::is_closed)
             && self.call_polls.iter().all(oneshot::Sender::is_closed)

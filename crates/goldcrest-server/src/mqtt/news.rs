@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::store::News;
 const BATCH: usize = 1_000;
 
 /// Passes news on until `stop`.
-pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>, stop: CancellationToken) {
+pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instant)>, stop: CancellationToken) {
     let mut batch = Vec::new();
     loop {
         let count = tokio::select! {
@@ -27,7 +28,9 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>, stop: 
             return;
         }
         let mut devices = BTreeSet::new();
-        for piece in batch.drain(..) {
+        // Who came after the first of them asks by itself.
+        let since = batch.first().map_or_else(Instant::now, |(_, at)| *at);
+        for (piece, _) in batch.drain(..) {
             match piece {
                 News::Desired { device_id } => {
                     devices.insert(device_id);
@@ -40,7 +43,7 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>, stop: 
         }
         let ids: Vec<i64> = devices.iter().copied().collect();
         tell_desired(&app, devices).await;
-        desired_changed(&app, &ids).await;
+        desired_changed(&app, &ids, since).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a committed transaction means to those who are connected: told once it is certain.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -25,8 +26,8 @@ pub(crate) enum News {
 /// connection): a transaction tells at most once per row that it changed, and whoever listens is faster than the disk that wrote it.
 #[derive(Debug, Clone)]
 pub(super) struct Channel {
-    pub(super) teller: UnboundedSender<News>,
-    listener: Arc<Mutex<Option<UnboundedReceiver<News>>>>,
+    pub(super) teller: UnboundedSender<(News, Instant)>,
+    listener: Arc<Mutex<Option<UnboundedReceiver<(News, Instant)>>>>,
 }
 
 impl Channel {
@@ -37,8 +38,8 @@ impl Channel {
 }
 
 impl Store {
-    /// What is committed, since the store was opened. There is one listener: `None` for a second one.
-    pub(crate) fn take_news(&self) -> Option<UnboundedReceiver<News>> {
+    /// What is committed, and when, since the store was opened. There is one listener: `None` for a second one.
+    pub(crate) fn take_news(&self) -> Option<UnboundedReceiver<(News, Instant)>> {
         self.news.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -6,5 +6,6 @@ mod hostile;
 mod native;
 mod sessions;
 mod subscriptions;
+mod thingsboard;
 mod transports;
 mod version_5;

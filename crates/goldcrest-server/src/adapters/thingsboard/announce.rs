@@ -1,6 +1,7 @@
 //! Tells boards what they shall run: by attributes that they ask for, and by a push to those that are connected, so many a minute.
 //!
-//! Nothing is pushed when a board connects: boards that come to tell how an update went would take it for an answer.
+//! Nothing is pushed to a board that has just connected: it may have come to tell how an update went, and would take it for an answer. So
+//! only those are told that were there when it was decided; the others ask, or are reminded after a while.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -65,15 +66,23 @@ pub(super) async fn announced(app: &Arc<App>, device_id: i64) -> anyhow::Result<
     if row.release_id.is_none() {
         return Ok(None);
     }
-    let runs_it = |row: &BoardRow| row.digest.is_some() && row.digest == row.running;
     if runs_it(&row) {
+        app.boards.with(device_id, |board| board.is_told = false);
         return package_of(app, &row).await;
     }
     let answer = Said::runs(row.running.as_deref()).take(&app.store, device_id, app.clock.now_ms()).await?;
     let Some(row) = app.store.board(device_id).await? else { return Ok(None) };
     // A board that would refuse it hears of what it runs, or of nothing.
     let is_offered = matches!(answer, crate::rollout::check_in::Answer::Release { .. });
-    if is_offered || runs_it(&row) { package_of(app, &row).await } else { Ok(None) }
+    if !is_offered && !runs_it(&row) {
+        return Ok(None);
+    }
+    app.boards.with(device_id, |board| board.is_told = is_offered);
+    package_of(app, &row).await
+}
+
+fn runs_it(row: &BoardRow) -> bool {
+    row.digest.is_some() && row.digest == row.running
 }
 
 async fn package_of(app: &Arc<App>, row: &BoardRow) -> anyhow::Result<Option<Announced>> {
@@ -130,14 +139,15 @@ pub(super) fn end_download(app: &Arc<App>, device: Device) {
         tell(app, device, &message);
     }
     if must_announce {
-        will_tell(app, [device.id]);
+        will_tell(app, [device.id], Instant::now());
     }
     calls::send_waiting(app, device);
 }
 
-/// These devices shall run something else: they are told when it is their turn.
-pub(super) fn will_tell(app: &App, device_ids: impl IntoIterator<Item = i64>) {
-    app.boards.to_tell.lock().unwrap_or_else(PoisonError::into_inner).extend(device_ids);
+/// These devices shall run something else since then: they are told when it is their turn.
+pub(super) fn will_tell(app: &App, device_ids: impl IntoIterator<Item = i64>, since: Instant) {
+    let devices = device_ids.into_iter().map(|id| (id, since));
+    app.boards.to_tell.lock().unwrap_or_else(PoisonError::into_inner).extend(devices);
     app.boards.somebody_to_tell.notify_one();
 }
 
@@ -169,8 +179,8 @@ async fn tell_due(app: &Arc<App>, told: &mut VecDeque<Instant>) {
             return;
         }
         let next = app.boards.to_tell.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
-        let Some(device_id) = next else { return };
-        match tell_release(app, device_id).await {
+        let Some((device_id, since)) = next else { return };
+        match tell_release(app, device_id, since).await {
             Ok(true) => told.push_back(Instant::now()),
             Ok(false) => {}
             Err(error) => {
@@ -181,18 +191,21 @@ async fn tell_due(app: &Arc<App>, told: &mut VecDeque<Instant>) {
 }
 
 /// Whether the board heard of it.
-async fn tell_release(app: &Arc<App>, device_id: i64) -> anyhow::Result<bool> {
+async fn tell_release(app: &Arc<App>, device_id: i64, since: Instant) -> anyhow::Result<bool> {
     let is_busy = app.boards.with(device_id, |board| {
         board.must_announce |= board.is_downloading();
         board.must_announce
     });
-    // Who is not there asks when it comes.
-    let is_there = app.mqtt.is_online(device_id) || app.boards.with(device_id, |board| !board.polls.is_empty());
+    let was_there = app.mqtt.is_online_for(device_id, since.elapsed());
+    let is_there = was_there || app.boards.with(device_id, |board| !board.polls.is_empty());
     if is_busy || !is_there {
         return Ok(false);
     }
     let Some(row) = app.store.board(device_id).await? else { return Ok(false) };
     let Some(settings) = &row.settings else { return Ok(false) };
+    if runs_it(&row) && !app.boards.with(device_id, |board| board.is_told) {
+        return Ok(false);
+    }
     let device = Device { id: device_id, project_id: row.project_id };
     let message = match announced(app, device_id).await? {
         Some(announced) => Value::Object(announced.attributes()),
@@ -222,7 +235,7 @@ async fn end_stale_downloads(app: &Arc<App>) {
 async fn remind(app: &Arc<App>) {
     let since = i64::try_from(REMIND_EVERY.as_millis()).unwrap_or(i64::MAX);
     match app.store.boards_not_told(NAME.as_str(), app.clock.now_ms() - since, MAX_REMINDED).await {
-        Ok(ids) => will_tell(app, ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE))),
+        Ok(ids) => will_tell(app, ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE)), Instant::now()),
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards not reminded of releases"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -157,10 +158,10 @@ pub(crate) fn connection_lost(app: &App, device_id: i64) {
     downloads::connection_lost(app, device_id);
 }
 
-/// These devices shall run something else: those that are connected are told when it is their turn.
-pub(crate) async fn desired_changed(app: &App, device_ids: &[i64]) {
+/// These devices shall run something else since then: those that are connected are told when it is their turn.
+pub(crate) async fn desired_changed(app: &App, device_ids: &[i64], since: Instant) {
     match app.store.boards_of(super::NAME.as_str(), device_ids).await {
-        Ok(ids) => announce::will_tell(app, ids),
+        Ok(ids) => announce::will_tell(app, ids, since),
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards of ThingsBoard not told of releases"),
     }
 }

@@ -33,7 +33,7 @@ fn every_form_is_read() {
         1 {"t":1}
         now {"t":2}"#]],
     );
-    check(b"{}", &expect![[r#"now {}"#]]);
+    check(b"{}", &expect!["now {}"]);
     check(br#"{"ts":5}"#, &expect![[r#"now {"ts":5}"#]]);
 }
 
