@@ -12,3 +12,4 @@ pub mod sdists;
 pub mod smallest;
 pub mod table;
 pub mod theirs;
+pub mod wheels;

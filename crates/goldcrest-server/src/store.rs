@@ -120,7 +120,7 @@ pub(crate) struct Writing {
     transaction: Transaction<'static, Sqlite>,
     /// Told once it is committed.
     news: Vec<News>,
-    teller: UnboundedSender<(News, Instant)>,
+    teller: UnboundedSender<news::Dated>,
 }
 
 impl Writing {

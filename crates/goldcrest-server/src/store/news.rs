@@ -22,12 +22,15 @@ pub(crate) enum News {
     Rules { project_id: i64 },
 }
 
+/// A piece of news and when it was committed.
+pub(crate) type Dated = (News, Instant);
+
 /// From the writer to the one who passes news on. It has no bound of its own, because no piece may be lost (one may end a stranger's
 /// connection): a transaction tells at most once per row that it changed, and whoever listens is faster than the disk that wrote it.
 #[derive(Debug, Clone)]
 pub(super) struct Channel {
-    pub(super) teller: UnboundedSender<(News, Instant)>,
-    listener: Arc<Mutex<Option<UnboundedReceiver<(News, Instant)>>>>,
+    pub(super) teller: UnboundedSender<Dated>,
+    listener: Arc<Mutex<Option<UnboundedReceiver<Dated>>>>,
 }
 
 impl Channel {
@@ -39,7 +42,7 @@ impl Channel {
 
 impl Store {
     /// What is committed, and when, since the store was opened. There is one listener: `None` for a second one.
-    pub(crate) fn take_news(&self) -> Option<UnboundedReceiver<(News, Instant)>> {
+    pub(crate) fn take_news(&self) -> Option<UnboundedReceiver<Dated>> {
         self.news.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

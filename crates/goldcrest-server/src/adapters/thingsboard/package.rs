@@ -98,11 +98,10 @@ async fn make(app: &Arc<App>, wanted: &Wanted) -> anyhow::Result<Package> {
     making.await.context("making a package died")?
 }
 
-/// A .tar.gz with folders before what is in them, as installers make them in this order, and title and version in front.
+/// A .tar.gz with folders before what is in them, as installers make them in this order. Title and version come last: an installation that
+/// fails half way must not leave a board that says it runs the release.
 fn files(app: &App, signed: &SignedManifest, title: &str, version: &str) -> anyhow::Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-    let metadata = json!({"title": title, "version": version}).to_string();
-    tar_file(&mut gzip, METADATA, metadata.as_bytes())?;
     let mut folders = BTreeSet::new();
     for file in &signed.manifest.files {
         let path = foreign_path(file.path.as_str());
@@ -117,6 +116,8 @@ fn files(app: &App, signed: &SignedManifest, title: &str, version: &str) -> anyh
         }
         tar_file(&mut gzip, path, &read_plain(app, &file.digest, file.size)?)?;
     }
+    let metadata = json!({"title": title, "version": version}).to_string();
+    tar_file(&mut gzip, METADATA, metadata.as_bytes())?;
     gzip.write_all(&[0; 2 * BLOCK])?;
     Ok(gzip.finish()?)
 }

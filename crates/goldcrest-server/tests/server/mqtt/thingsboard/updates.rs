@@ -74,12 +74,12 @@ async fn a_package_is_what_the_installer_of_the_board_unpacks() {
         at += 512 + size.next_multiple_of(512);
     }
     expect![[r#"
-        FW_METADATA.json 36 {"title":"sensor","version":"1.0.0"}
         boot.py 14 print('boot')
         lib/ 0
         lib/deep/ 0
         lib/deep/noise.bin 5000
-        main.py 15 print('1.0.0')"#]]
+        main.py 15 print('1.0.0')
+        FW_METADATA.json 36 {"title":"sensor","version":"1.0.0"}"#]]
     .assert_eq(&lines.join("\n"));
     assert_eq!(&tar[at..], &[0; 1024][..]);
     // The same release gives the same bytes on another server.
