@@ -54,6 +54,9 @@ pub struct Args {
     /// A filter that they may not subscribe to; can be given several times
     #[arg(long, value_name = "FILTER", requires = "mqtt_anonymous_project")]
     mqtt_anonymous_deny: Vec<String>,
+    /// Connected boards of ThingsBoard that are told of a release within a minute
+    #[arg(long, value_name = "BOARDS", default_value_t = goldcrest_server::DEFAULT_THINGSBOARD_PER_MINUTE)]
+    thingsboard_pace: usize,
     /// Form of the log on stderr; what is logged: RUST_LOG, for example goldcrest_server=debug
     #[arg(long, value_enum, default_value_t = Log::Text)]
     #[expect(clippy::doc_markdown, reason = "shown in --help as it is")]
@@ -76,6 +79,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     settings.poll_s = args.poll;
     settings.git_roots.clone_from(&args.git_root);
     settings.mqtt = mqtt_settings(args);
+    settings.thingsboard_per_minute = args.thingsboard_pace;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
     runtime.block_on(serve(settings, args, context))

@@ -9,11 +9,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::super::{Call, bytes, decode};
 use super::attributes::{self, Asked};
 use super::downloads::{Wanted, slice};
 use super::{Device, MAX_PAYLOAD, NAME, calls, claims, provision, reading, states, wait_in};
 use crate::App;
-use crate::adapters::{self, Call, bytes};
 use crate::failure::{Failure, nothing_new};
 use crate::request::read_body;
 
@@ -25,10 +25,11 @@ const MAX_PATIENCE_MS: u64 = 300_000;
 /// What boards may ask for, after their token.
 const NOUNS: [&str; 6] = ["telemetry", "attributes", "rpc", "firmware", "software", "claim"];
 
-/// Whether a path has the shape of this API. The management API has the same beginning, and comes first.
+/// Whether a path has the shape of this API. The management API has the same beginning, and comes first; so has that of git servers.
 pub(in crate::adapters) fn knows(call: &Call) -> bool {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match segments[..] {
+        [_, _, "repos", ..] => false,
         ["api", "v1", "provision"] | ["api", "v1", _, "attributes", "updates"] => true,
         ["api", "v1", _, noun] => NOUNS.contains(&noun),
         ["api", "v1", _, "rpc", id] => id.parse::<u32>().is_ok(),
@@ -146,5 +147,5 @@ fn listed(call: &Call, key: &str) -> Option<String> {
 
 fn params<'a>(call: &'a Call, key: &'a str) -> impl Iterator<Item = String> + 'a {
     let pairs = call.query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(name, _)| *name == key).filter_map(|(_, value)| adapters::decode(&value.replace('+', " ")))
+    pairs.filter(move |(name, _)| *name == key).filter_map(|(_, value)| decode(&value.replace('+', " ")))
 }
