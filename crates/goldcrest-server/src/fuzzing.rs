@@ -17,3 +17,11 @@ pub fn address(path: &str) {
         assert!(!segments.iter().any(climbs), "{path:?} became {segments:?}");
     }
 }
+
+/// What a board of ThingsBoard publishes: telemetry, what it asks for, and after the first byte 0 the address of a chunk and its size.
+///
+/// # Panics
+/// When something is made of a broken message that is no failed update: a finding.
+pub fn thingsboard(bytes: &[u8]) {
+    adapters::thingsboard::fuzz(bytes);
+}

@@ -174,3 +174,21 @@ fn wait_in(polls: &mut Vec<oneshot::Sender<Value>>) -> oneshot::Receiver<Value> 
 
 /// The adapter's name in the store.
 const NAME: Adapter = Adapter::Thingsboard;
+
+/// Reads bytes as those of a message: for `fuzz/`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let is_json = serde_json::from_slice::<Value>(bytes).is_ok();
+    if let Ok(readings) = reading::readings(bytes) {
+        let has_failed = |reading: &reading::Reading| {
+            ["fw_state", "sw_state"].iter().any(|key| reading.values.get(*key).is_some_and(|state| state == "FAILED"))
+        };
+        assert!(is_json || readings.iter().all(has_failed), "made up: {readings:?}");
+    }
+    // Each reads on its own; none may stumble.
+    let _ = attributes::Asked::parse(bytes);
+    let _ = serde_json::from_slice::<calls::Request>(bytes);
+    if let Some((payload, request)) = bytes.strip_prefix(&[0]).and_then(|rest| rest.split_first_chunk::<4>()) {
+        mqtt::fuzz(&String::from_utf8_lossy(request), payload);
+    }
+}

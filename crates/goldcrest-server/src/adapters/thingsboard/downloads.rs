@@ -85,3 +85,13 @@ pub(super) fn connection_lost(app: &App, device_id: i64) {
         }
     }
 }
+
+/// Cuts packages of some lengths: for `fuzz/`.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz(wanted: &Wanted) {
+    for length in [0, 1, 1_000, 100_000] {
+        let range = wanted.range(length);
+        assert!(range.start <= range.end && range.end <= length, "{wanted:?} of {length} is {range:?}");
+        assert!(wanted.size == 0 || range.len() <= wanted.size, "{wanted:?} of {length} is {range:?}");
+    }
+}

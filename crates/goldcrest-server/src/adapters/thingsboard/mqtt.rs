@@ -165,3 +165,11 @@ pub(crate) async fn desired_changed(app: &App, device_ids: &[i64], since: Instan
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards of ThingsBoard not told of releases"),
     }
 }
+
+/// Reads the address of a chunk: for `fuzz/`.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz(request: &str, payload: &[u8]) {
+    if let Ok(wanted) = wanted("fw", request, payload) {
+        downloads::fuzz(&wanted);
+    }
+}
