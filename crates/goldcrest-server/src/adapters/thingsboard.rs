@@ -151,7 +151,7 @@ impl Board {
     fn is_idle(&self) -> bool {
         let is_old = |download: &Download| download.touched.elapsed() > DOWNLOAD_MEMORY;
         self.download.as_ref().is_none_or(is_old)
-            && self.calls.is_empty()
+            && !self.calls.iter().any(Calling::is_wanted)
             && self.held.is_empty()
             && !self.must_announce
             && !self.is_told

@@ -23,7 +23,7 @@ use self::socket::{Event, Socket};
 use super::access::Who;
 use super::counters::{End, Refusal};
 use super::hub::{Departure, Hub, Link, SessionId};
-use super::limits::{CONNECT_TIMEOUT, MAX_PACKET, WRITE_TIMEOUT};
+use super::limits::{CONNECT_TIMEOUT, MAX_PACKET, NEWCOMER_TIMEOUT, WRITE_TIMEOUT};
 use super::listener::Slots;
 use super::reason;
 use super::wire::encode;
@@ -190,6 +190,7 @@ impl Client {
                 let left_ms = (expires_ms - self.app.clock.now_ms()).clamp(1_000, 60_000);
                 Some(Instant::now() + Duration::from_millis(left_ms.unsigned_abs()))
             }
+            Who::Newcomer => Some(Instant::from_std(self.link.since) + NEWCOMER_TIMEOUT),
             _ => None,
         };
         let idle = Instant::now() + Duration::from_hours(24);
@@ -206,6 +207,7 @@ impl Client {
             return Some(Closing { end: End::KeepAlive, code: reason::KEEP_ALIVE_TIMEOUT });
         }
         let has_expired = matches!(&self.who, Who::Member { expires_ms: Some(expires_ms), .. } if *expires_ms <= self.app.clock.now_ms());
-        has_expired.then_some(Closing { end: End::Expelled, code: reason::NOT_AUTHORIZED })
+        let was_long = matches!(self.who, Who::Newcomer) && self.link.since.elapsed() >= NEWCOMER_TIMEOUT;
+        (has_expired || was_long).then_some(Closing { end: End::Expelled, code: reason::NOT_AUTHORIZED })
     }
 }

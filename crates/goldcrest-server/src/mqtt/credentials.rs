@@ -47,9 +47,10 @@ pub(super) async fn identify(app: &App, connect: &Connect) -> anyhow::Result<Opt
 }
 
 /// A board whose access token is the user name; its password is anything. Or one that wants to become a device: it says so in place of a
-/// token, by its user name or, without one, by what it calls itself.
+/// token, by its user name or, without one, by what it calls itself; where there are no profiles, nobody can.
 async fn board_of_thingsboard(app: &App, connect: &Connect) -> anyhow::Result<Option<Identified>> {
-    if connect.user_name.as_deref().unwrap_or(&connect.client_id) == PROVISION_USER {
+    let is_newcomer = connect.user_name.as_deref().unwrap_or(&connect.client_id) == PROVISION_USER;
+    if is_newcomer && app.store.has_profiles().await? {
         return Ok(Some(Identified { project_id: NO_PROJECT, who: Who::Newcomer }));
     }
     let stored = connect.user_name.as_deref().and_then(|token| Adapter::Thingsboard.stored_id(token).ok());

@@ -63,6 +63,8 @@ pub(super) const MAX_RETAINED_BYTES: usize = 16 << 20;
 pub(super) const MAX_STATES: usize = MAX_RETAINED;
 /// How often wills and sessions that are due are looked for.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// Longest visit of a board that is no device yet: nobody knows it.
+pub(super) const NEWCOMER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long clients may take to hear that the server stops.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Most access rules of a project.

@@ -119,6 +119,13 @@ impl Store {
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
+    /// Whether there is any profile: else nobody makes a device of itself.
+    pub(crate) async fn has_profiles(&self) -> anyhow::Result<bool> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT id FROM profile LIMIT 1").fetch_optional(&self.readers).await?;
+        Ok(found.is_some())
+    }
+
     /// Whether a device can be, or was, claimed.
     pub(crate) async fn claim(&self, device_id: i64) -> anyhow::Result<Option<ClaimRow>> {
         let row = sqlx::query_as("SELECT secret_hash, until_ms, claimed_by FROM claim WHERE device_id = $1");

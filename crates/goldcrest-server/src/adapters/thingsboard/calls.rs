@@ -37,6 +37,10 @@ pub(super) struct Calling {
 }
 
 impl Calling {
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
+
     fn over_mqtt(&self) -> Value {
         json!({"method": self.method, "params": self.params})
     }
@@ -57,7 +61,7 @@ pub(crate) async fn call(app: &Arc<App>, device: Device, call: Call) -> Result<V
     let timeout = call.timeout;
     let (answer, receiver) = oneshot::channel();
     let id = app.boards.with(device.id, |board| {
-        board.calls.retain(|calling| !calling.answer.is_closed());
+        board.calls.retain(Calling::is_wanted);
         if board.calls.len() >= MAX_CALLS {
             return None;
         }
@@ -86,6 +90,8 @@ pub(super) fn send_waiting(app: &App, device: Device) {
             if board.is_downloading() {
                 return None;
             }
+            // Not those that nobody waits for any more.
+            board.calls.retain(Calling::is_wanted);
             let calling = board.calls.iter_mut().find(|calling| !calling.is_sent)?;
             calling.is_sent = true;
             let polls = std::mem::take(&mut board.call_polls);

@@ -70,6 +70,9 @@ async fn make(app: &Arc<App>, request: Request) -> Result<String, Failure> {
         Some(name) => name,
         None => format!("{}-{}", profile.name, token::random()?),
     };
+    // MAC addresses are common names; ours have no colons.
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = name.replace(|c| !is_fine(c), "-");
     let name: DeviceName = name.parse().map_err(|refused: goldcrest_core::Refused| Failure::Invalid(refused.detail))?;
     add(app, &mut writing, &profile, &name, &token).await?;
     writing.commit().await?;

@@ -36,14 +36,15 @@ async fn a_board_that_knows_a_profile_becomes_a_device() {
     // As the SDK for MicroPython (by its client id) and the one for Python (by its user name).
     let micropython = hello(4, "provision");
     let python = Hello { user: Some("provision"), ..hello(4, "") };
-    let made = provision(&app, micropython, &with(json!({"deviceName": "one"}))).await;
+    let made = provision(&app, micropython, &with(json!({"deviceName": "AA:01"}))).await;
     assert_eq!((&made["status"], &made["credentialsType"]), (&json!("SUCCESS"), &json!("ACCESS_TOKEN")), "{made}");
     let mut peer = connect(&app, made["credentialsValue"].as_str().unwrap()).await;
     assert_eq!(announced(&mut peer).await["shared"]["fw_checksum_algorithm"], "MD5");
     let own = json!({"deviceName": "two", "token": "my-own", "credentialsType": "ACCESS_TOKEN"});
     assert_eq!(provision(&app, python, &with(own)).await["credentialsValue"], "my-own");
     connect(&app, "my-own").await;
-    let again = provision(&app, python, &with(json!({"deviceName": "one"}))).await;
+    app.admin().get("/api/v1/devices/AA-01").await.expect(200);
+    let again = provision(&app, python, &with(json!({"deviceName": "AA:01"}))).await;
     expect![[r#"{"errorMsg":"Failed to provision device!","status":"FAILURE"}"#]].assert_eq(&again.to_string());
     // Without a name it gets one.
     assert_eq!(provision(&app, python, &with(json!({}))).await["status"], "SUCCESS");
@@ -62,7 +63,7 @@ async fn who_does_not_know_the_secret_stays_outside() {
     for request in [
         json!("{"),
         json!({"provisionDeviceKey": key, "provisionDeviceSecret": secret, "credentialsType": "X509_CERTIFICATE", "hash": "x"}),
-        json!({"provisionDeviceKey": key, "provisionDeviceSecret": secret, "deviceName": "../x"}),
+        json!({"provisionDeviceKey": key, "provisionDeviceSecret": secret, "deviceName": "x".repeat(65)}),
     ] {
         assert_eq!(provision(&app, hello(4, "provision"), &request).await["status"], "FAILURE");
     }
@@ -78,8 +79,14 @@ async fn who_does_not_know_the_secret_stays_outside() {
         .post("/api/v1/profiles", json!({"name": "x", "package": "sensor", "settings": {"no": 1}}))
         .await
         .expect_error(422, "invalid");
+    // Another project, or line, still has one.
+    app.admin().post("/api/v1/profiles", json!({"name": "other", "package": "sensor"})).await.expect(201);
     let late = json!({"provisionDeviceKey": key, "provisionDeviceSecret": secret});
     assert_eq!(provision(&app, hello(4, "provision"), &late).await["status"], "NOT_FOUND");
+    app.admin().delete("/api/v1/profiles/other").await.expect(204);
+    // Without profiles nobody gets in that way.
+    let closed = TestApp::start_empty(|settings| settings.mqtt.anonymous = None).await;
+    assert_eq!(Peer::open(closed.mqtt).await.introduce(hello(4, "provision")).await, [0, 4]);
 }
 
 #[tokio::test]
