@@ -24,6 +24,7 @@ use crate::App;
 use crate::adapter::Adapter;
 use crate::content;
 use crate::failure::{ApiFailure, Failure, ForeignFailure};
+use crate::git::GitSettings;
 use crate::listener::Peer;
 use crate::store::FeedRow;
 use crate::token;
@@ -69,19 +70,28 @@ pub(crate) async fn warnings(
     package: &str,
     release_id: i64,
 ) -> anyhow::Result<Vec<String>> {
-    let mut feeds = app.store.feeds(project_id, Some(package)).await?;
-    feeds.retain(|feed| feed.adapter == Adapter::MicropythonOta.as_str());
-    if feeds.is_empty() {
+    let feeds = app.store.feeds(project_id, Some(package)).await?;
+    let shows_it = |feed: &FeedRow, adapter: Adapter| {
+        feed.adapter == adapter.as_str() && !GitSettings::parse(&feed.settings).is_ok_and(|settings| settings.is_git())
+    };
+    let [to_ota, to_gogs] = [Adapter::MicropythonOta, Adapter::Gogs]
+        .map(|adapter| feeds.iter().filter(|feed| shows_it(feed, adapter)).collect::<Vec<_>>());
+    if to_ota.is_empty() && to_gogs.is_empty() {
         return Ok(Vec::new());
     }
     let files = content::files(app, release_id).await?;
-    let shared = Arc::clone(app);
-    let found = tokio::task::spawn_blocking(move || micropython_ota::problems(&shared, &files));
-    let found = found.await.context("looking through a release died")??;
-    Ok(feeds
-        .iter()
-        .flat_map(|feed| found.iter().map(move |problem| format!("feed {}: {problem}", feed.path)))
-        .collect())
+    let found_gogs = gogs::problems::problems(&files);
+    let mut found_ota = Vec::new();
+    if !to_ota.is_empty() {
+        let shared = Arc::clone(app);
+        let found = tokio::task::spawn_blocking(move || micropython_ota::problems(&shared, &files));
+        found_ota = found.await.context("looking through a release died")??;
+    }
+    let told = |(feeds, found): (Vec<&FeedRow>, Vec<String>)| {
+        let all = feeds.iter().flat_map(|feed| found.iter().map(|problem| format!("feed {}: {problem}", feed.path)));
+        all.collect::<Vec<_>>()
+    };
+    Ok([(to_ota, found_ota), (to_gogs, found_gogs)].into_iter().flat_map(told).collect())
 }
 
 /// What a web server's folder needs to serve the boards of a feed as this server does.

@@ -11,6 +11,7 @@ mod refs;
 mod source;
 
 pub(super) mod hook;
+pub(super) mod problems;
 
 use std::sync::Arc;
 

@@ -84,6 +84,11 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
         Action::List { package } => {
             let query = package.map_or_else(String::new, |package| format!("?package={}", encode(&package)));
             let answer = client.get(&format!("/api/v1/feeds{query}"))?;
+            for feed in answer["feeds"].as_array().into_iter().flatten() {
+                if let Some(error) = feed["git"]["error"].as_str() {
+                    context.output.warn(&format!("feed {}: the repository can't be read: {error}", feed["id"]));
+                }
+            }
             context.output.result(&answer, || {
                 let row = |feed: &Value| {
                     let login = if feed["secret"] == true { "yes" } else { "no" };
@@ -109,7 +114,8 @@ fn body(args: &Add, context: &Context) -> Result<Value> {
         args.settings.iter().map(|(key, value)| (key.clone(), value_of(value))).collect();
     let mut body = json!({"adapter": args.adapter, "path": args.path, "channel": args.channel, "settings": settings});
     // Boards of sensorclass are devices, each with its package; a repository of git is in the settings.
-    let needs_package = args.adapter == "micropython-ota" || (args.adapter == "gogs" && settings.is_empty());
+    let needs_package = args.adapter == "micropython-ota"
+        || (args.adapter == "gogs" && !settings.contains_key("git") && !settings.contains_key("remote"));
     if args.package.is_some() || needs_package {
         body["package"] = json!(context.package(args.package.as_deref())?);
     }

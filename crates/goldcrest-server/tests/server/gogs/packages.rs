@@ -183,3 +183,22 @@ async fn the_folder_of_the_files_is_a_setting() {
         (get(&app, "/api/v1/repos/acme/flat/branches/stable").await, api(&app, "branches/stable").await);
     assert_ne!(flat.json()["commit"]["id"], nested.json()["commit"]["id"], "another tree is another commit");
 }
+
+#[tokio::test]
+async fn what_the_client_cannot_take_is_said_at_publish() {
+    let app = serving().await;
+    let files = vec![
+        ("big/a.bin", vec![1; 20 << 10]),
+        ("big/b.bin", vec![2; 13 << 10]),
+        ("main.py", b"x = 1\n".to_vec()),
+        ("my folder/a.py", b"x = 2\n".to_vec()),
+    ];
+    let uploaded = app.admin().upload(&Plan { files, ..Plan::new("2.0.0", 200) }.build().archive).await.expect(201);
+    let wanted = json!([
+        "feed acme/kitchen: big: the Gogs updater holds a whole folder in memory, 33 KiB here: use several folders",
+        "feed acme/kitchen: my folder: the Gogs updater asks for no folder with such a name",
+    ]);
+    assert_eq!(uploaded.json()["warnings"], wanted);
+    let fine = app.admin().upload(&plan("3.0.0", 300, MAIN).build().archive).await.expect(201);
+    assert_eq!(fine.json()["warnings"], json!([]));
+}
