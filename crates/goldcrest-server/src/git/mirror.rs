@@ -29,17 +29,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) fn fetch(path: &Path, url: &str, stop: &AtomicBool) -> anyhow::Result<()> {
     choose_crypto();
     let (url, login) = split_login(url);
-    let options = gix::open::Options::isolated();
-    remove_locks(path);
-    let repository = if path.join("HEAD").is_file() {
-        gix::open_opts(path, options).context("cannot open the mirror")?
+    if path.exists() {
+        remove_locks(path);
     } else {
-        fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-        let kind = gix::create::Kind::Bare;
-        gix::ThreadSafeRepository::init_opts(path, kind, gix::create::Options::default(), options)
-            .context("cannot make the mirror")?
-            .to_thread_local()
-    };
+        make(path).context("cannot make the mirror")?;
+    }
+    let repository = gix::open_opts(path, gix::open::Options::isolated()).context("cannot open the mirror")?;
     let remote = repository.remote_at(url.as_str()).context("the address of the remote is none")?;
     let remote = remote.with_refspecs(REFSPECS, Direction::Fetch)?.with_fetch_tags(gix::remote::fetch::Tags::None);
     let connection = remote.connect(Direction::Fetch).context("cannot reach the remote")?;
@@ -56,6 +51,18 @@ pub(crate) fn fetch(path: &Path, url: &str, stop: &AtomicBool) -> anyhow::Result
         prepared.receive(gix::progress::Discard, stop).context("fetching failed")?;
     }
     follow(&repository, &remote_refs)
+}
+
+/// Makes an empty mirror, whole or not at all: a process that is killed leaves only what the next one removes.
+fn make(path: &Path) -> anyhow::Result<()> {
+    let new = path.with_extension("git.new");
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fs::create_dir_all(&new)?;
+    let (kind, options) = (gix::create::Kind::Bare, gix::create::Options::default());
+    gix::ThreadSafeRepository::init_opts(&new, kind, options, gix::open::Options::isolated())?;
+    Ok(fs::rename(&new, path)?)
 }
 
 /// Removes what a process that was killed left locked: nobody else writes here, and one fetch at a time does.

@@ -65,7 +65,13 @@ async fn a_mirror_follows_its_origin_when_it_calls() {
 async fn a_mirror_is_fetched_at_its_interval_and_survives_a_restart() {
     let origin = Origin::new();
     let one = origin.push("one");
-    let app = serving(&origin, settings(&origin)).await;
+    let app = TestApp::start_empty(|server| {
+        server.git_roots.push(origin.root().to_owned());
+        // What a process left that was killed while it made a mirror.
+        std::fs::create_dir_all(server.data.join("git/1.git.new/refs")).unwrap();
+    });
+    let app = app.await;
+    make_feed(&app, json!({"adapter": "gogs", "path": "acme/kitchen", "settings": settings(&origin)})).await;
     until(&app, "commits/refs/heads/main", |answer| answer.text() == one).await;
     let two = origin.push("two");
     // A lock that a killed process left behind is in nobody's way.
