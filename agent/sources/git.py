@@ -82,7 +82,8 @@ class Source(web.Source):
                 raise Refused("format", "tree")
             if o.get("type") == "tree" or not p.startswith(self.src):
                 continue
-            if o.get("type") != "blob" or o.get("mode") not in ("100644", "100755", "100664"):
+            modes = "100644", "100755", "100664", self.kind == "gogs" and "120000"  # Gogs says that of every blob
+            if o.get("type") != "blob" or o.get("mode") not in modes:
                 raise Refused("format", "%s: %s" % (p, "symlink" if o.get("mode") == "120000" else "submodule"))
             size = o.get("size")
             yield p[len(self.src) :], size if isinstance(size, int) else -1, web.quoted(sha + ":" + p)

@@ -266,7 +266,11 @@ class Forge(Pages):
         folders.setdefault("", [])
         for at in folders:
             sha = blob(("/" + at.strip("/")).encode()) if at else commit
-            pages[api + "git/trees/" + sha] = json.dumps({"sha": sha, "tree": self._rows(folders[at])}).encode()
+            rows = self._rows(folders[at])
+            for row in rows:
+                if row["type"] == "blob":  # of links and of files alike: getRepoGitTree of Gogs 0.13
+                    row["mode"] = "120000"
+            pages[api + "git/trees/" + sha] = json.dumps({"sha": sha, "tree": rows}).encode()
 
     def _gitlab(self, pages, api, commit, entries):
         rows = self._rows([e for e in self._with_folders(entries) if e[2].startswith(self.src)], "id", False)
