@@ -68,7 +68,7 @@ pub(crate) async fn run(app: &Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => break,
             () = app.mirrors.woken.notified() => {}
             Some(ended) = looks.join_next(), if !looks.is_empty() => {
-                // A look that died leaves its feed under way: it would die again.
+                // A look that panicked leaves its feed under way: it would panic again.
                 if let Ok(feed_id) = ended {
                     under_way.remove(&feed_id);
                 }
@@ -114,6 +114,8 @@ async fn round(
             let feed_id = feed.id;
             if let Err(error) = look(&app, feed, settings, seen.unwrap_or_default(), interrupt).await {
                 tracing::error!(feed.id = feed_id, error = format!("{error:#}"), "a look was not recorded");
+                // It is due again at once: the next one may fail in the same way.
+                tokio::time::sleep(ROUND).await;
             }
             feed_id
         });
