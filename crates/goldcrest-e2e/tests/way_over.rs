@@ -295,16 +295,10 @@ fn answer(path: &str, query: &str, head: u32, files: &BTreeMap<String, Vec<u8>>)
     serde_json::to_vec(&entries.into_values().collect::<Vec<_>>()).ok()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn from_the_gogs_updater() -> Result<()> {
-    let bench = Bench::start()?;
-    let gogs = Gogs::start()?;
-    let app = b"import machine, time\ndef start(env):\n    print('app old')\n    for n in range(8):\n        env['wdt'].feed()\n        \
-                time.sleep_ms(200)\n    machine.reset()\n";
-    gogs.push("src/lib/empty.py", b"");
-    gogs.push("src/main.py", app);
+/// A board with the Gogs updater that asks this port, and the program that it finds there at first.
+async fn gogs_board(bench: &Bench, port: u16) -> Result<(Board, Events)> {
     let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/gogs/main.py"))?;
-    let source = source.replace("@PORT@", &gogs.port.to_string()).replace("@TOKEN@", TOKEN);
+    let source = source.replace("@PORT@", &port.to_string()).replace("@TOKEN@", TOKEN);
     let mut files = own_files();
     files.insert("boot.py".to_owned(), b"print('old network')\n".to_vec());
     files.insert("main.py".to_owned(), source.into_bytes());
@@ -313,10 +307,52 @@ async fn from_the_gogs_updater() -> Result<()> {
     let mut events = board.events();
     board.power_on().await?;
     events.wait_for_line(LIMIT, "app old").await?;
+    Ok((board, events))
+}
+
+const GOGS_APP: &[u8] =
+    b"import machine, time\ndef start(env):\n    print('app old')\n    for n in range(8):\n        \
+    env['wdt'].feed()\n        time.sleep_ms(200)\n    machine.reset()\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_gogs_updater_that_asks_a_gogs() -> Result<()> {
+    let bench = Bench::start()?;
+    let gogs = Gogs::start()?;
+    gogs.push("src/lib/empty.py", b"");
+    gogs.push("src/main.py", GOGS_APP);
+    let (board, events) = gogs_board(&bench, gogs.port).await?;
     publish_new(&bench, "1.0")?;
     let file = bench.path("bridge.py");
     bench.cli(&["migrate", "gogs", "--package", "demo", "--output", text(&file)?])?;
     gogs.push("src/main.py", &std::fs::read(&file)?);
+    let name = went_over(&bench, board, events).await?;
+    ensure!(name.starts_with("demo-"), "{name}");
+    Ok(())
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> Result<()> {
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(dir).args(["-c", "user.name=a", "-c", "user.email=a@b.c"]).args(arguments);
+    ensure!(command.env("GIT_CONFIG_GLOBAL", "/dev/null").output()?.status.success(), "git {arguments:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_gogs_updater_that_asks_us() -> Result<()> {
+    let bench = Bench::start()?;
+    write(&bench, "me/node/src/main.py", GOGS_APP)?;
+    write(&bench, "me/node/src/lib/empty.py", b"")?;
+    let repo = bench.path("me/node");
+    for arguments in [&["init", "-q", "--initial-branch=master"][..], &["add", "."], &["commit", "-q", "-m", "one"]] {
+        git(&repo, arguments)?;
+    }
+    bench.cli(&["import", "gogs", &format!("file://{}", text(&repo)?)])?;
+    let port = bench.url().rsplit(':').next().context("a port")?.parse()?;
+    let (board, events) = gogs_board(&bench, port).await?;
+    publish_new(&bench, "1.0")?;
+    let made = ["migrate", "gogs", "--from", "node", "--from-channel", "master", "--package", "demo"];
+    bench.cli(&made)?;
+    bench.cli(&["channel", "set", "master", "goldcrest", "--package", "node"])?;
     let name = went_over(&bench, board, events).await?;
     ensure!(name.starts_with("demo-"), "{name}");
     Ok(())

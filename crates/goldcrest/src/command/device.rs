@@ -19,6 +19,8 @@ pub enum Action {
     /// List devices
     #[command(visible_alias = "ls")]
     List(Filter),
+    /// List boards of other systems that asked and that no device is known by
+    Pending,
     /// Show one device with what its board reported
     Show {
         /// Name of the device
@@ -81,6 +83,7 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
     match action {
         Action::Add(args) => return add::run(&args, &client, context),
         Action::List(filter) => list_devices(&filter, &client, context)?,
+        Action::Pending => pending(&client, context)?,
         Action::Show { name } => {
             let answer = client.get(&device(&name))?;
             context.output.result(&answer, || show(&answer));
@@ -152,6 +155,22 @@ fn list_devices(filter: &Filter, client: &Client, context: &Context) -> Result<(
         };
         let header = ["NAME", "PACKAGE", "CHANNEL", "STATE", "RUNNING", "DESIRED", "SEEN"];
         list(&devices, &header, row, "no such device: goldcrest device add NAME")
+    });
+    Ok(())
+}
+
+fn pending(client: &Client, context: &Context) -> Result<()> {
+    let answer = client.get("/api/v1/pending?limit=1000")?;
+    context.output.result(&answer, || {
+        let now = now_ms();
+        let row = |board: &Value| {
+            let seen = board["last_ms"].as_u64().map_or_else(String::new, |ms| ago(now, ms));
+            vec![field(board, "adapter"), field(board, "id"), field(board, "path"), seen]
+        };
+        let none = "no unknown board has asked";
+        let text = list(&answer["pending"], &["ADAPTER", "ID", "ASKED AT", "SEEN"], row, none);
+        let take_in = "take one in: goldcrest device add NAME --package PACKAGE --adapter ADAPTER --id ID\n";
+        if answer["pending"].as_array().is_none_or(Vec::is_empty) { text } else { text + take_in }
     });
     Ok(())
 }

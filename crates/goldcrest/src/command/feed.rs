@@ -133,7 +133,7 @@ fn body(args: &Add, context: &Context) -> Result<Value> {
 }
 
 /// A number or truth value where the text is one.
-fn value_of(text: &str) -> Value {
+pub(crate) fn value_of(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => json!(text),

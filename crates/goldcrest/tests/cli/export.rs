@@ -173,7 +173,7 @@ fn a_layout_for_sensorclass() {
     .assert_eq(&text);
     // To look is not to ask: the board is as unknown as before.
     let device = sandbox.json(&["device", "show", "charger-deadbeef1234"]);
-    assert_eq!((&device["state"], &device["last_seen_ms"]), (&serde_json::json!("updating"), &serde_json::Value::Null));
+    assert_eq!((&device["state"], &device["last_seen_ms"]), (&serde_json::json!("new"), &serde_json::Value::Null));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod files;
 mod git;
 mod import;
 mod keys;
+mod migrate;
 mod mqtt;
 mod pack;
 mod publish;

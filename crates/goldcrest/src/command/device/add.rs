@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::label;
 use crate::Result;
 use crate::board_files::{self, BoardSettings};
 use crate::client::{Client, Server};
+use crate::command::feed::value_of;
 use crate::command::show::field;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -42,6 +43,12 @@ pub struct Args {
     /// By what that board is known: its MAC address, access token or device id [default: a random one, where the system allows it]
     #[arg(long, requires = "adapter", value_name = "ID")]
     id: Option<String>,
+    /// For sensorclass: a module that its board is to have in this version, or in the latest; may be given several times
+    #[arg(long, requires = "adapter", value_name = "MODULE=VERSION", value_parser = label)]
+    pin: Vec<(String, String)>,
+    /// Setting of the adapter (docs/adapters.md); may be given several times
+    #[arg(long = "set", requires = "adapter", value_name = "KEY=VALUE", value_parser = label)]
+    settings: Vec<(String, String)>,
     /// Name of the board that releases are made for [default: its sys.platform]
     #[arg(long)]
     board: Option<String>,
@@ -79,7 +86,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
         body["hardware_id"] = json!(id);
     }
     if let Some(adapter) = &args.adapter {
-        body["credential"] = json!({"adapter": adapter});
+        body["credential"] = json!({"adapter": adapter, "settings": settings(args)});
         if let Some(id) = &args.id {
             body["credential"]["id"] = json!(id);
         }
@@ -141,6 +148,18 @@ fn foreign(answer: &Value) -> String {
         }
     }
     text + "shown this once; docs/adapters.md says where it goes on the board\n"
+}
+
+/// What the adapter is told of the device.
+fn settings(args: &Args) -> Map<String, Value> {
+    let mut settings: Map<String, Value> =
+        args.settings.iter().map(|(key, value)| (key.clone(), value_of(value))).collect();
+    if !args.pin.is_empty() {
+        let pins: Map<String, Value> =
+            args.pin.iter().map(|(module, version)| (module.clone(), json!(version))).collect();
+        settings.insert("pins".to_owned(), Value::Object(pins));
+    }
+    settings
 }
 
 /// The keyring that the board is to trust: the server's, which is checked against the one on this machine if there is one.
