@@ -9,6 +9,7 @@ import time
 from binascii import a2b_base64, hexlify
 from hashlib import sha256
 
+D = ".ota/"
 _NAMES = ()  # what this file may be called, where __file__ is not known
 
 
@@ -82,8 +83,8 @@ def _install(env=None):
         _unpack(me, False, feed)
         _unpack(me, True, feed)
         # From here on the board is ours; cut in between, this file runs again, or what is there already goes on.
-        os.rename(".ota/boot.new", "boot.py")
-        os.rename(".ota/main.new", "main.py")
+        os.rename(D + "boot.new", "boot.py")
+        os.rename(D + "main.new", "main.py")
         print("goldcrest: the agent is installed")
     except Exception as e:
         # Nothing was replaced: the old updater asks again after the reset, and may find a better file.

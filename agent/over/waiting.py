@@ -8,6 +8,8 @@ from binascii import hexlify
 import goldcrest
 import machine
 
+D = ".ota/"
+
 
 def _enrolled():
     with open("goldcrest.json") as f:
@@ -31,9 +33,9 @@ def _enrolled():
     cfg["token"] = answer["token"]
     cfg["package"] = answer["package"]
     del cfg["enroll"]
-    with open(".ota/cfg.new", "w") as f:
+    with open(D + "cfg.new", "w") as f:
         json.dump(cfg, f)
-    os.rename(".ota/cfg.new", "goldcrest.json")
+    os.rename(D + "cfg.new", "goldcrest.json")
     return True
 
 

@@ -226,10 +226,13 @@ async fn from_sensorclass() -> Result<()> {
     Ok(())
 }
 
+/// The number of the newest commit, and its files.
+type Head = (u32, BTreeMap<String, Vec<u8>>);
+
 /// A Gogs as its updater sees it: one repository, whose files and head the test sets.
 struct Gogs {
     port: u16,
-    files: Arc<Mutex<(u32, BTreeMap<String, Vec<u8>>)>>,
+    files: Arc<Mutex<Head>>,
 }
 
 const TOKEN: &str = "0123456789abcdef";
@@ -238,7 +241,7 @@ impl Gogs {
     fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let files: Arc<Mutex<(u32, BTreeMap<String, Vec<u8>>)>> = Arc::default();
+        let files: Arc<Mutex<Head>> = Arc::default();
         let shared = Arc::clone(&files);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -256,7 +259,7 @@ impl Gogs {
     }
 }
 
-fn serve(mut stream: TcpStream, files: &Mutex<(u32, BTreeMap<String, Vec<u8>>)>) -> Result<()> {
+fn serve(mut stream: TcpStream, files: &Mutex<Head>) -> Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

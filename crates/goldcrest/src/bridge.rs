@@ -57,7 +57,7 @@ pub(crate) fn files(
 /// # Errors
 /// When our own part of it cannot be minified.
 pub(crate) fn text(names: &[String], runs: Runs, files: &[BoardFile]) -> Result<String> {
-    let names: String = names.iter().map(|name| format!("{name:?}, ")).collect();
+    let names = names.iter().fold(String::new(), |list, name| list + &format!("{name:?}, "));
     // Named before it is minified, which may write it another way.
     let mut text = FIRST_LINE.to_owned() + &small(&BRIDGE.replacen(NO_NAMES, &format!("_NAMES = ({names})"), 1))?;
     if !text.ends_with('\n') {

@@ -1,6 +1,7 @@
 //! Releases made of files that are no project of ours, and read back: for what moves a fleet over from another system.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use goldcrest_core::keyring::Keyring;
 use goldcrest_core::manifest::{AGENT_PROTOCOL, FileEntry, MAX_FILE_SIZE, Manifest, SignedManifest};
@@ -146,7 +147,7 @@ fn same_files(package: &str, version: &str, known: &Value, entries: &[FileEntry]
 /// What the .mpy files need of a board.
 fn abi(files: &Files) -> Result<Option<MpyAbi>> {
     let mut found: Option<MpyAbi> = None;
-    for (path, plain) in files.iter().filter(|(path, _)| path.ends_with(".mpy")) {
+    for (path, plain) in files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|e| e == "mpy")) {
         let header = MpyHeader::parse(plain).map_err(|e| Failure::refused(e.refusal, format!("{path}: {e}")))?;
         match &found {
             Some(abi) if abi.native.is_some() && header.abi.native.is_some() && *abi != header.abi => {

@@ -165,7 +165,9 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
     for known in app.store.credentials_in(feed.project_id, Adapter::Sensorclass.as_str(), MAX_BOARDS).await? {
         match Told::of(app, feed, &known).await {
             Ok(told) => {
-                told.modules.iter().for_each(|(name, module)| add(name, module));
+                for (name, module) in &told.modules {
+                    add(name, module);
+                }
                 lists.insert(known.name.clone(), told.list(&known, false));
             }
             Err(Failure::NotFound(why)) => left.push(format!("{}: {why}", known.device)),
@@ -173,7 +175,9 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
         }
     }
     let latest = latest(app, feed).await?;
-    latest.iter().for_each(|(name, module)| add(name, module));
+    for (name, module) in &latest {
+        add(name, module);
+    }
     for (name, module) in of_feed(app, feed).await? {
         files.insert(name, json!({"digest": module.file.digest, "size": module.file.size}));
     }

@@ -15,7 +15,7 @@ mod add;
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
     /// Add a device and print the goldcrest.json for its board
-    Add(add::Args),
+    Add(Box<add::Args>),
     /// List devices
     #[command(visible_alias = "ls")]
     List(Filter),

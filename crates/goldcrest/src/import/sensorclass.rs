@@ -142,7 +142,7 @@ fn device(mac: &str, file: &str, board: &Map<String, Value>, plan: &mut Plan) ->
             return Ok(());
         }
         if bare(module) == name {
-            program = bare(&version).to_owned();
+            bare(&version).clone_into(&mut program);
         } else {
             pins.insert(module.clone(), json!(version));
         }

@@ -157,10 +157,9 @@ fn a_layout_for_sensorclass() {
     sandbox.ok(&["import", "sensorclass", sandbox.path("code").to_str().unwrap(), "--prefix", "local/code"]);
     let out = sandbox.path("www");
     sandbox.ok(&["export", "--static", out.to_str().unwrap(), "--layout", "sensorclass"]);
-    let mut text = String::new();
-    for path in tree(&out).into_keys().filter(|path| path != ".goldcrest-export") {
-        text += &format!("{path}: {}", String::from_utf8(fs::read(out.join(&path)).unwrap()).unwrap());
-    }
+    let shown = |path: String| format!("{path}: {}", fs::read_to_string(out.join(&path)).unwrap());
+    let paths = tree(&out).into_keys().filter(|path| path != ".goldcrest-export");
+    let text = paths.map(shown).collect::<Vec<_>>().concat();
     expect![[r#"
         charger1.py: print(1)
         charger2.py: print(2)

@@ -100,7 +100,7 @@ fn unknown_boards_are_listed_and_taken_in_with_pins() {
     assert_eq!(sandbox.ok(&["device", "pending"]), "no unknown board has asked\n");
     let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
     let agent = ureq::Agent::from(config);
-    let mut ask =
+    let ask =
         || agent.get(format!("{}/local/code/DEADBEEF0001", served.url)).call().unwrap().body_mut().read_to_string();
     assert_eq!(ask().unwrap(), "not-found\n");
     let listed = sandbox.ok(&["device", "pending"]);

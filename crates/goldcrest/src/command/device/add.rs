@@ -80,17 +80,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
                 .hint("name a new one"));
         }
     }
-    let labels: serde_json::Map<_, _> = args.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-    let mut body = json!({"name": args.name, "package": package, "channel": channel, "labels": labels});
-    if let Some(id) = &args.hardware_id {
-        body["hardware_id"] = json!(id);
-    }
-    if let Some(adapter) = &args.adapter {
-        body["credential"] = json!({"adapter": adapter, "settings": settings(args)});
-        if let Some(id) = &args.id {
-            body["credential"]["id"] = json!(id);
-        }
-    }
+    let body = body(args, &package, channel);
     let mut answer = client.call("POST", "/api/v1/devices", &body)?;
     if args.adapter.is_some() {
         context.output.result(&answer, || foreign(&answer));
@@ -148,6 +138,22 @@ fn foreign(answer: &Value) -> String {
         }
     }
     text + "shown this once; docs/adapters.md says where it goes on the board\n"
+}
+
+/// What the server is asked to make.
+fn body(args: &Args, package: &str, channel: &str) -> Value {
+    let labels: serde_json::Map<_, _> = args.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    let mut body = json!({"name": args.name, "package": package, "channel": channel, "labels": labels});
+    if let Some(id) = &args.hardware_id {
+        body["hardware_id"] = json!(id);
+    }
+    if let Some(adapter) = &args.adapter {
+        body["credential"] = json!({"adapter": adapter, "settings": settings(args)});
+        if let Some(id) = &args.id {
+            body["credential"]["id"] = json!(id);
+        }
+    }
+    body
 }
 
 /// What the adapter is told of the device.
