@@ -1,6 +1,6 @@
-"""Measures the agent: its size as .mpy, and the smallest heap that takes an update over a real socket. `python3 agent/tests/heap.py [sources]`
+"""Measures the agent: its size as .mpy, and the smallest heap that takes an update over a real socket. `python3 agent/tests/heap.py [sources [words]]`
 
-With `sources`: of each source of the agent, in place of our server.
+With `sources`: of each source of the agent, in place of our server, or of those whose label holds a word.
 
 Needs `micropython` (unix, 64 bit: a microcontroller's pointers are half as large) and `mpy-cross` in PATH, or in MICROPYTHON and MPY_CROSS.
 """
@@ -150,6 +150,7 @@ def sources(work, key, image):
         data = archives.tar(files)
         return b"\x1f\x8b\x08\0\0\0\0\0\2\3" + z.compress(data) + z.flush() + archives.tail(data)
 
+    words = sys.argv[2:]
     for label, site in (
         ("static, by prefix", sites.Folder()),
         ("static, export", sites.Export()),
@@ -161,6 +162,8 @@ def sources(work, key, image):
         ("thingsboard, foreign tar.gz", brokers.ThingsBoard(packed)),
         ("insighio, foreign tar", brokers.Console(lambda files, version: archives.tar(files))),
     ):
+        if words and not any(word in label for word in words):
+            continue
         url = served.Web(site).url
         if hasattr(site, "broker"):
             site.address = served.Mqtt(site.broker).address

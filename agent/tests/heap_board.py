@@ -51,7 +51,7 @@ def main(step, image, *more):
             with open(work + "/sources/" + name + ".mpy", "rb") as f:
                 files["/lib/goldcrest/sources/" + name + ".mpy"] = f.read()
         files["/goldcrest.json"] = settings.encode()
-    flash = Flash(image, 384 if files else 0)
+    flash = Flash(image, (768 if modules else 384) if files else 0)  # a package is there besides its files
     if files:
         vfs.VfsLfs2.mkfs(flash)
     vfs.umount("/")

@@ -18,7 +18,7 @@ from cuts import Life, Wrong  # noqa: E402
 from flash import MODES, Nor, RawNor, Sectors  # noqa: E402
 
 _MANY = 5  # cuts of one life in a random job
-_SITE_CUTS = 100  # of each case that pulls from a site, in a slice
+_SOURCE_CUTS = 100  # of the cases of each source of the agent, in a slice
 _SHOWN = 5  # bad cuts of a job that are printed
 
 
@@ -180,9 +180,9 @@ def main():
             # A slice has every case on the two large flashes; setting one up costs as much as twenty cuts.
             limit = job.limits[full]
             if case.site and not full:  # a slice of the sources is on one flash
-                limit = _SITE_CUTS if job is JOBS[0] else 0
-                if limit:
-                    print("%s/%s/%d" % (job.name, case.name, limit))
+                if job is JOBS[0]:
+                    source = case.name.split(",")[0]
+                    print("%s/%s/%d" % (job.name, case.name, -(-_SOURCE_CUTS // len([c for c in CASES if c.name.split(",")[0] == source]))))
             elif (full or limit and (i % job.each == 0 or case.fill)) and (small or not case.fill):
                 print("%s/%s/%d" % (job.name, case.name, 0 if full and case.fill else limit))
 
