@@ -14,7 +14,8 @@ pub use check::{VerifiedObject, VerifiedRelease, check_archive};
 pub const MAX_ARCHIVE: usize = 80 << 20;
 
 const BLOCK: usize = 512;
-const FOLDER: &str = "objects/";
+/// The entry of the folder that the objects are in.
+pub const FOLDER: &str = "objects/";
 
 /// An archive as it was read: slices of its bytes. Nothing in it is verified.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ fn next_entry<'a>(rest: &mut &'a [u8]) -> Result<Option<(&'a str, &'a [u8])>, Re
     let size = std::str::from_utf8(&found[124..135]).ok().and_then(|octal| usize::from_str_radix(octal, 8).ok());
     // Rather than to interpret a header: it must be the one that would have been written.
     let size = match size {
-        Some(size) if found == header(name, size) && (size == 0 || name != FOLDER) => size,
+        Some(size) if found == header(name, size as u64) && (size == 0 || name != FOLDER) => size,
         _ => return Err(Refusal::Format.because(format!("the header of entry {name:?} is damaged or not plain ustar"))),
     };
     let content = take(rest, size)?;
@@ -107,13 +108,15 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Refused> {
 }
 
 fn push_file(tar: &mut Vec<u8>, name: &str, content: &[u8]) {
-    tar.extend_from_slice(&header(name, content.len()));
+    tar.extend_from_slice(&header(name, content.len() as u64));
     tar.extend_from_slice(content);
     tar.resize(tar.len().next_multiple_of(BLOCK), 0);
 }
 
-/// The one header of an entry (POSIX.1-1988 ustar): a name that ends in `/` is a folder.
-fn header(name: &str, size: usize) -> [u8; BLOCK] {
+/// The one header of an entry (POSIX.1-1988 ustar): a name that ends in `/` is a folder. `name` has at most 100 bytes; of a longer one the
+/// first 100 are taken.
+pub fn header(name: &str, size: u64) -> [u8; BLOCK] {
+    let name = &name[..name.floor_char_boundary(100)];
     let mut block = [0; BLOCK];
     let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
     let is_folder = name.ends_with('/');

@@ -57,6 +57,10 @@ impl Adapter {
             Self::Sensorclass => mac(id).ok_or_else(|| Failure::Invalid(format!("{id:?} is not a MAC address"))),
             // It is the whole secret.
             Self::Thingsboard => Ok(token::hash(id)),
+            // It is a level of its topics.
+            Self::Insighio if id.contains(['/', '+', '#', '?', '&']) || id.contains(char::is_whitespace) => {
+                Err(Failure::Invalid(format!("the id of a thing has no / + # ? & and spaces: {id:?}")))
+            }
             Self::Insighio => Ok(id.to_owned()),
             Self::MicropythonOta | Self::Gogs => Err(Failure::Invalid(format!(
                 "boards of {} do not say who they are: open a feed for them",

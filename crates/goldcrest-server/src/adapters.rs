@@ -5,6 +5,7 @@
 //! text, and `//` in a path is `/`.
 
 mod gogs;
+pub(crate) mod insighio;
 mod micropython_ota;
 mod sensorclass;
 pub(crate) mod thingsboard;
@@ -114,6 +115,9 @@ async fn dispatch(app: &Arc<App>, call: &Call, body: Body) -> Result<Option<Resp
     if thingsboard::http::knows(call) {
         return thingsboard::http::answer(app, call, body).await.map(Some);
     }
+    if insighio::knows(call) {
+        return Box::pin(insighio::answer(app, call, body)).await.map(Some);
+    }
     let joined = call.segments.join("/");
     match call.segments.as_slice() {
         [hooks, git, feed] if hooks == "hooks" && git == "git" && call.method == Method::POST => {
@@ -167,6 +171,16 @@ impl Call {
             headers: request.headers().clone(),
             peer: request.extensions().get::<Peer>().map(|peer| peer.0),
         })
+    }
+
+    /// A value of the query, percent-decoded.
+    ///
+    /// # Errors
+    /// `Invalid` when it is not there.
+    fn value(&self, name: &str) -> Result<String, Failure> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decode(value));
+        found.ok_or_else(|| Failure::Invalid(format!("the query has no {name}")))
     }
 
     fn is_read(&self) -> bool {

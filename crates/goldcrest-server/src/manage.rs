@@ -20,6 +20,7 @@ pub(crate) mod profiles;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
 pub(crate) mod telemetry;
+pub(crate) mod things;
 pub(crate) mod tokens;
 pub(crate) mod uploads;
 

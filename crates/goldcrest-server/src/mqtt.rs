@@ -10,6 +10,7 @@ mod counters;
 mod credentials;
 mod dispatch;
 mod hub;
+mod insighio;
 mod limits;
 mod listener;
 mod message;
@@ -38,6 +39,7 @@ use self::counters::Counters;
 use self::hub::{Hub, Size};
 pub(crate) use self::limits::MAX_INFLIGHT;
 pub(crate) use self::listener::Listeners;
+use self::message::Message;
 use crate::App;
 use crate::store::Store;
 
@@ -133,6 +135,14 @@ impl Broker {
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Hub::new(rules, Arc::clone(&self.counters)));
         Ok(Arc::clone(hubs.entry(project_id).or_insert_with(made)))
+    }
+
+    /// Shows the clients of a project what came another way.
+    pub(crate) fn tell(&self, project_id: i64, topic: &str, payload: Vec<u8>) {
+        let known = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(&project_id).cloned();
+        if let Some(hub) = known.filter(|_| topic::is_topic(topic)) {
+            hub.lock().deliver(&Message::of_server(topic.to_owned(), payload, false));
+        }
     }
 
     /// The endpoint's part of `/metrics`.

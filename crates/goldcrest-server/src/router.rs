@@ -13,7 +13,7 @@ use axum::{Router, middleware};
 use crate::failure::{ApiFailure, DeviceFailure, Failure, is_terse};
 use crate::manage::{
     channels, credentials, deployments, devices, enrolments, events, exports, feeds, health, keyring, metrics,
-    mqtt_rules, packages, pending, pending_boards, profiles, releases, rollouts, telemetry, tokens, uploads,
+    mqtt_rules, packages, pending, pending_boards, profiles, releases, rollouts, telemetry, things, tokens, uploads,
 };
 use crate::request_log::log_request;
 use crate::{App, adapters, mqtt, native};
@@ -67,6 +67,9 @@ fn people() -> Router<Arc<App>> {
         .route("/api/v1/devices/{name}/claim", post(profiles::claim_device).delete(profiles::delete_claim))
         .route("/api/v1/profiles", get(profiles::list_profiles).post(profiles::create_profile))
         .route("/api/v1/profiles/{name}", delete(profiles::delete_profile))
+        .route("/api/v1/devices/{name}/actions", get(things::list_actions).post(things::create_action))
+        .route("/api/v1/devices/{name}/actions/{id}", delete(things::delete_action))
+        .route("/api/v1/devices/{name}/bootstrap", post(things::create_bootstrap))
         .route("/api/v1/feeds", get(feeds::list_feeds).post(feeds::create_feed))
         .route("/api/v1/feeds/{id}", delete(feeds::delete_feed))
         .route("/api/v1/pending-releases", get(pending::list_pending))

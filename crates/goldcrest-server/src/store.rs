@@ -19,6 +19,7 @@ mod projects;
 mod releases;
 mod rollouts;
 mod telemetry;
+mod things;
 mod thingsboard;
 mod tokens;
 
@@ -45,6 +46,7 @@ pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};
 pub(crate) use rollouts::{HALTED, NewRollout, RolloutRow};
 pub(crate) use telemetry::{Sample, Scope};
+pub(crate) use things::{ActionRow, NewBootstrap, ThingRow};
 pub(crate) use thingsboard::{BoardRow, NewProfile, ProfileRow};
 
 /// Reading connections: `SQLite` readers do not wait for the writer in WAL mode.

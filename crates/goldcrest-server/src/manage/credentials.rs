@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::App;
 use crate::adapter::Adapter;
-use crate::adapters::thingsboard;
+use crate::adapters::{insighio, thingsboard};
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
 use crate::modules::{Scope, check_settings};
 use crate::request::{Admin, Captures, JsonBody};
@@ -47,6 +47,13 @@ pub(crate) struct CredentialBody {
     secret: Option<String>,
     #[serde(default)]
     settings: Map<String, Value>,
+}
+
+impl CredentialBody {
+    /// A credential with an id made at random.
+    pub(super) fn of(adapter: Adapter, secret: String, settings: Map<String, Value>) -> Self {
+        Self { adapter: adapter.as_str().into(), id: None, secret: Some(secret), settings }
+    }
 }
 
 pub(crate) async fn create_credential(
@@ -92,7 +99,11 @@ pub(crate) async fn add(writing: &mut Writing, device_id: i64, body: CredentialB
         None if adapter == Adapter::Insighio => Some(token::random()?),
         secret => secret,
     };
-    let settings = serde_json::to_string(&body.settings).context("settings are JSON")?;
+    let given = match adapter {
+        Adapter::Insighio => insighio::complete(body.settings, token::random)?,
+        _ => body.settings,
+    };
+    let settings = serde_json::to_string(&given).context("settings are JSON")?;
     if adapter == Adapter::Thingsboard {
         thingsboard::provision::check_settings(&settings)?;
     }
@@ -105,7 +116,7 @@ pub(crate) async fn add(writing: &mut Writing, device_id: i64, body: CredentialB
         }
         error.into()
     })?;
-    Ok(json!({"number": number, "adapter": adapter.as_str(), "id": id, "secret": secret, "settings": body.settings}))
+    Ok(json!({"number": number, "adapter": adapter.as_str(), "id": id, "secret": secret, "settings": given}))
 }
 
 pub(crate) async fn delete_credential(

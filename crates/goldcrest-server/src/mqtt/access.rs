@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::topic::{covers, matches};
 use super::{native, thingsboard};
+use crate::adapters::insighio::Thing;
 use crate::adapters::thingsboard::mqtt::{PROVISION_REQUEST, PROVISION_RESPONSE};
 
 /// Whom a credential speaks for.
@@ -33,6 +34,7 @@ pub(super) enum Speaks {
     /// Ours.
     Native,
     Thingsboard,
+    Insighio(Arc<Thing>),
 }
 
 impl Speaks {
@@ -40,6 +42,7 @@ impl Speaks {
         match self {
             Self::Native => covers(&native::own_filter(device_id), filter),
             Self::Thingsboard => covers(&thingsboard::own_filter(device_id), filter),
+            Self::Insighio(thing) => thing.filters().any(|own| covers(&own, filter)),
         }
     }
 
@@ -47,6 +50,7 @@ impl Speaks {
         match self {
             Self::Native => native::may_publish(device_id, topic),
             Self::Thingsboard => thingsboard::is_of(device_id, topic),
+            Self::Insighio(thing) => thing.place(topic).is_some(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::hub::Key;
 use super::wire::Connect;
 use crate::App;
 use crate::adapter::Adapter;
+use crate::adapters::insighio;
 use crate::adapters::thingsboard::mqtt::PROVISION_USER;
 use crate::token::{self, TokenKind};
 
@@ -33,6 +34,13 @@ pub(super) async fn identify(app: &App, connect: &Connect) -> anyhow::Result<Opt
         if let Some(identified) = look_up(app, token).await? {
             return Ok(Some(identified));
         }
+    }
+    if let (Some(id), Some(key)) = (connect.user_name.as_deref(), password)
+        && let Some(thing) = insighio::identify(app, id, key).await?
+    {
+        let (id, name) = (thing.device_id, thing.device.as_str().into());
+        let who = Who::Device { id, name, speaks: Speaks::Insighio(Arc::new(thing.clone())) };
+        return Ok(Some(Identified { project_id: thing.project_id, who }));
     }
     if let Some(identified) = board_of_thingsboard(app, connect).await? {
         return Ok(Some(identified));

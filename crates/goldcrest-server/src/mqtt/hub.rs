@@ -23,8 +23,9 @@ pub(super) use session::{Key, Taken};
 use subscriptions::Index;
 pub(super) use subscriptions::Subscription;
 
-use super::access::Rule;
+use super::access::{Rule, Speaks, Who};
 use super::counters::Counters;
+use crate::adapters::insighio::Thing;
 
 /// A session within its project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +113,15 @@ impl State {
         let id = self.by_key.get(&Key::Device(device_id));
         let link = id.and_then(|id| self.sessions.get(id)).and_then(|session| session.link.as_ref());
         link.is_some_and(|link| link.since.elapsed() >= time)
+    }
+
+    /// The insigh.io thing that this device is, if it has a live connection.
+    pub(super) fn thing(&self, device_id: i64) -> Option<Arc<Thing>> {
+        let session = self.by_key.get(&Key::Device(device_id)).and_then(|id| self.sessions.get(id))?;
+        match &session.who {
+            Who::Device { speaks: Speaks::Insighio(thing), .. } if session.link.is_some() => Some(Arc::clone(thing)),
+            _ => None,
+        }
     }
 
     /// The devices that have one.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Who;
-use super::{native, reason};
+use super::{insighio, native, reason};
 use crate::App;
 use crate::adapters::thingsboard::mqtt::desired_changed;
 use crate::store::News;
@@ -35,6 +35,7 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
                 News::Desired { device_id } => {
                     devices.insert(device_id);
                 }
+                News::Action { device_id, action_id } => tell_action(&app, device_id, action_id).await,
                 News::Keyring { project_id } => devices.extend(online(&app, project_id)),
                 News::DeviceToken { device_id } => expel_device(&app, device_id),
                 News::Token { project_id, name } => expel_member(&app, project_id, &name),
@@ -48,7 +49,7 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
 }
 
 /// Publishes what these devices shall run to whoever listens.
-async fn tell_desired(app: &App, devices: BTreeSet<i64>) {
+async fn tell_desired(app: &Arc<App>, devices: BTreeSet<i64>) {
     if devices.is_empty() || app.mqtt.hubs().is_empty() {
         return;
     }
@@ -65,9 +66,32 @@ async fn tell_desired(app: &App, devices: BTreeSet<i64>) {
                 return;
             }
         };
-        let mut state = hub.lock();
-        for row in rows.iter().filter(|row| row.project_id == project_id) {
-            state.deliver(&native::desired(row));
+        let mut things = Vec::new();
+        {
+            let mut state = hub.lock();
+            for row in rows.iter().filter(|row| row.project_id == project_id) {
+                state.deliver(&native::desired(row));
+                things.extend(state.thing(row.device_id));
+            }
+        }
+        if let Err(error) = insighio::tell_updates(app, &hub, &things).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "things not told over MQTT; they will find out when they subscribe"
+            );
+        }
+    }
+}
+
+/// Tells a thing that is there of a command or configuration.
+async fn tell_action(app: &App, device_id: i64, action_id: i64) {
+    for (_, hub) in app.mqtt.hubs() {
+        let _turn = hub.states_turn.lock().await;
+        if let Err(error) = insighio::tell_action(app, &hub, device_id, action_id).await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a thing not told over MQTT; it will find out when it subscribes"
+            );
         }
     }
 }

@@ -12,6 +12,8 @@ use super::{Store, Writing};
 pub(crate) enum News {
     /// Another release is desired for this device.
     Desired { device_id: i64 },
+    /// Something else to tell an insigh.io thing.
+    Action { device_id: i64, action_id: i64 },
     /// A project's keyring.
     Keyring { project_id: i64 },
     /// The device is gone, or its token is.

@@ -10,6 +10,7 @@ mod disk;
 mod enrolments;
 mod gogs;
 mod http;
+mod insighio;
 mod killed;
 mod limits;
 mod management;

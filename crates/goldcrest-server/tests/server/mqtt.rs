@@ -1,6 +1,6 @@
 //! The MQTT endpoint over real sockets, with a client that writes and reads every byte itself.
 
-mod client;
+pub(crate) mod client;
 mod delivery;
 mod hostile;
 mod native;

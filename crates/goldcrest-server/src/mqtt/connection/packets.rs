@@ -1,6 +1,9 @@
 //! What each packet of a client that is in does.
 
+use std::sync::Arc;
+
 use super::{Client, Closing};
+use crate::adapters::insighio::Thing;
 use crate::mqtt::access::Who;
 use crate::mqtt::counters::End;
 use crate::mqtt::reason;
@@ -25,6 +28,11 @@ pub(super) enum Errand {
     /// A board's report.
     Report {
         device_id: i64,
+        publish: Publish,
+    },
+    /// A message of an insigh.io thing.
+    Thing {
+        thing: Arc<Thing>,
         publish: Publish,
     },
 }
@@ -67,6 +75,7 @@ impl Client {
             Errand::Board { device_id, publish } => self.board_says(device_id, &publish, out).await,
             Errand::Newcomer { publish } => self.newcomer_says(&publish, out).await,
             Errand::Report { device_id, publish } => self.report(device_id, publish, out).await,
+            Errand::Thing { thing, publish } => self.thing_says(&thing, publish, out).await,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::packets::Errand;
 use super::{Client, Closing};
+use crate::adapters::insighio::Thing;
 use crate::failure::Failure;
 use crate::mqtt::counters::Drop;
 use crate::mqtt::dispatch::{Destination, destination};
@@ -12,7 +13,7 @@ use crate::mqtt::hub::Taken;
 use crate::mqtt::limits::{MAX_UNRELEASED, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM};
 use crate::mqtt::message::{Message, end_of};
 use crate::mqtt::wire::{Publish, Version, Violation, encode};
-use crate::mqtt::{native, reason, topic};
+use crate::mqtt::{insighio, native, reason, topic};
 
 const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
@@ -45,6 +46,7 @@ impl Client {
                 Destination::Report { device_id } => return Ok(Some(Errand::Report { device_id, publish })),
                 Destination::Board { device_id } => return Ok(Some(Errand::Board { device_id, publish })),
                 Destination::Newcomer => return Ok(Some(Errand::Newcomer { publish })),
+                Destination::Thing(thing) => return Ok(Some(Errand::Thing { thing, publish })),
                 Destination::Project => self.route(publish),
             }
         } else {
@@ -116,6 +118,31 @@ impl Client {
             Err(failure) => {
                 tracing::error!(device.id = device_id, error = ?failure, "report over MQTT not stored");
                 // Without an acknowledgement the board sends it again.
+                return Err(Violation(reason::SERVER_BUSY).into());
+            }
+        };
+        self.acknowledge(id, qos, code, out);
+        Ok(())
+    }
+
+    /// What a thing published is acknowledged once it is taken in.
+    pub(super) async fn thing_says(
+        &mut self,
+        thing: &Thing,
+        mut publish: Publish,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Closing> {
+        let (id, qos) = (publish.id, publish.qos);
+        let code = match insighio::take(&self.app, thing, &mut publish).await {
+            Ok(()) => self.route(publish),
+            Err(Failure::Invalid(why) | Failure::TooLarge(why)) => {
+                tracing::debug!(device.id = thing.device_id, why, "message of a thing not understood");
+                self.app.mqtt.counters.dropped(Drop::BadReport, 1);
+                reason::PAYLOAD_INVALID
+            }
+            Err(failure) => {
+                tracing::error!(device.id = thing.device_id, error = ?failure, "message of a thing not taken in");
+                // Without an acknowledgement it sends it again.
                 return Err(Violation(reason::SERVER_BUSY).into());
             }
         };

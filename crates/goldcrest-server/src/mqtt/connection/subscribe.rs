@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Client, Closing};
+use crate::adapters::insighio::Thing;
 use crate::mqtt::hub::{Subscription, Wish};
 use crate::mqtt::wire::{Entry, Subscribe, Violation, encode};
-use crate::mqtt::{native, reason, topic};
+use crate::mqtt::{insighio, native, reason, topic};
 
 const SUBACK: u8 = 0x90;
 const UNSUBACK: u8 = 0xb0;
@@ -33,11 +34,15 @@ impl Client {
             tracing::debug!(mqtt.filter = filter, "subscription refused");
             return Ok(reason::UNSPECIFIED);
         }
-        let (no_local, retain_as_published) = (entry.no_local, entry.retain_as_published);
+        let thing = insighio::thing_of(&self.who, filter);
+        // A thing that subscribed to everything of its own would take its own answer for the next request.
+        let no_local = entry.no_local || thing.is_some();
+        let retain_as_published = entry.retain_as_published;
         let options = Subscription { qos: entry.qos, no_local, retain_as_published, as_me, identifier };
         let retain_handling = entry.retain_handling;
         match self.hub.subscribe(self.id, &self.link, &Wish { filter, group, options, retain_handling }) {
             Ok(true) if native::may_match(filter) => self.tell_states(filter, options).await?,
+            Ok(true) if let Some(thing) = thing => self.tell_thing(thing, filter, options).await?,
             Ok(_) => {}
             Err(_) => return Ok(reason::QUOTA_EXCEEDED),
         }
@@ -55,6 +60,21 @@ impl Client {
             }
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "states of devices not read");
+                Err(Violation(reason::SERVER_BUSY).into())
+            }
+        }
+    }
+
+    /// Tells a thing what is wanted of it now.
+    async fn tell_thing(&self, thing: &Thing, filter: &str, wish: Subscription) -> Result<(), Closing> {
+        let _turn = self.hub.states_turn.lock().await;
+        match insighio::states(&self.app, thing, filter).await {
+            Ok(states) => {
+                self.hub.replay(self.id, &self.link, wish, states);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "requests to a thing not read");
                 Err(Violation(reason::SERVER_BUSY).into())
             }
         }

@@ -10,61 +10,61 @@ use tokio::time::timeout;
 /// Longest wait for something that must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A connection to the endpoint.
-pub(super) struct Peer {
-    pub(super) stream: Box<dyn Stream>,
+pub(crate) struct Peer {
+    pub(crate) stream: Box<dyn Stream>,
     version: u8,
 }
 
 /// What to say first.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Hello<'a> {
-    pub(super) version: u8,
-    pub(super) id: &'a str,
-    pub(super) is_clean: bool,
-    pub(super) keep_alive_s: u16,
-    pub(super) user: Option<&'a str>,
-    pub(super) password: Option<&'a str>,
+pub(crate) struct Hello<'a> {
+    pub(crate) version: u8,
+    pub(crate) id: &'a str,
+    pub(crate) is_clean: bool,
+    pub(crate) keep_alive_s: u16,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) password: Option<&'a str>,
     /// Topic, payload, properties.
-    pub(super) will: Option<(&'a str, &'a str, &'a [u8])>,
-    pub(super) properties: &'a [u8],
+    pub(crate) will: Option<(&'a str, &'a str, &'a [u8])>,
+    pub(crate) properties: &'a [u8],
 }
 
 /// A client of this name, without a token.
-pub(super) fn hello(version: u8, id: &str) -> Hello<'_> {
+pub(crate) fn hello(version: u8, id: &str) -> Hello<'_> {
     Hello { version, id, is_clean: true, keep_alive_s: 0, user: None, password: None, will: None, properties: &[] }
 }
 
 /// A message from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Got {
-    pub(super) topic: String,
-    pub(super) payload: String,
-    pub(super) qos: u8,
-    pub(super) retain: bool,
-    pub(super) is_duplicate: bool,
-    pub(super) id: u16,
-    pub(super) properties: Vec<u8>,
+pub(crate) struct Got {
+    pub(crate) topic: String,
+    pub(crate) payload: String,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) is_duplicate: bool,
+    pub(crate) id: u16,
+    pub(crate) properties: Vec<u8>,
 }
 
 impl Got {
     /// Topic, payload, `QoS` and whether it was retained, in one line.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let retained = if self.retain { " retained" } else { "" };
         format!("{} {} q{}{retained}", self.topic, self.payload, self.qos)
     }
 }
 
-pub(super) fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend_from_slice(text.as_bytes());
     bytes
 }
 
-pub(super) fn length(mut value: usize) -> Vec<u8> {
+pub(crate) fn length(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let byte = u8::try_from(value & 0x7f).unwrap();
@@ -76,12 +76,12 @@ pub(super) fn length(mut value: usize) -> Vec<u8> {
     }
 }
 
-pub(super) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     [&[first][..], &length(body.len()), body].concat()
 }
 
 impl Hello<'_> {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut flags = u8::from(self.is_clean) << 1;
         let mut body = [&b"\x00\x04MQTT"[..], &[self.version, 0], &self.keep_alive_s.to_be_bytes()].concat();
         let v5 = self.version == 5;
@@ -114,18 +114,18 @@ impl Hello<'_> {
 
 impl Peer {
     /// Connects without a word.
-    pub(super) async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self::over(stream)
     }
 
-    pub(super) fn over(stream: impl Stream + 'static) -> Self {
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self { stream: Box::new(stream), version: 4 }
     }
 
     /// Connects and is let in. The CONNACK comes with it.
-    pub(super) async fn join(address: SocketAddr, hello: Hello<'_>) -> (Self, Vec<u8>) {
+    pub(crate) async fn join(address: SocketAddr, hello: Hello<'_>) -> (Self, Vec<u8>) {
         let mut peer = Self::open(address).await;
         let welcome = peer.introduce(hello).await;
         assert_eq!(welcome[1], 0, "CONNACK {welcome:x?}");
@@ -133,7 +133,7 @@ impl Peer {
     }
 
     /// Says hello; the body of what is answered.
-    pub(super) async fn introduce(&mut self, hello: Hello<'_>) -> Vec<u8> {
+    pub(crate) async fn introduce(&mut self, hello: Hello<'_>) -> Vec<u8> {
         self.version = hello.version;
         self.send(&hello.bytes()).await;
         let (first, body) = self.receive().await.expect("a CONNACK, not the end");
@@ -141,12 +141,12 @@ impl Peer {
         body
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the server takes it").unwrap();
     }
 
     /// The next packet: first byte and body. `None` at the end.
-    pub(super) async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         timeout(PATIENCE, self.receive_whenever()).await.expect("a packet or the end in time")
     }
 
@@ -167,7 +167,7 @@ impl Peer {
     }
 
     /// The end of the connection; in MQTT 5 the reason that was given before.
-    pub(super) async fn ended(&mut self) -> Option<u8> {
+    pub(crate) async fn ended(&mut self) -> Option<u8> {
         let mut reason = None;
         while let Some((first, body)) = self.receive().await {
             if first == 0xe0 {
@@ -178,7 +178,7 @@ impl Peer {
     }
 
     /// The next message. Other packets on the way are an error; `QoS` 1 and 2 are acknowledged.
-    pub(super) async fn message(&mut self) -> Got {
+    pub(crate) async fn message(&mut self) -> Got {
         let got = self.message_without_answer().await;
         let [high, low] = got.id.to_be_bytes();
         match got.qos {
@@ -194,7 +194,7 @@ impl Peer {
         got
     }
 
-    pub(super) async fn message_without_answer(&mut self) -> Got {
+    pub(crate) async fn message_without_answer(&mut self) -> Got {
         let (first, body) = self.receive().await.expect("a message, not the end");
         assert_eq!(first >> 4, 3, "not a PUBLISH: {first:#x} {body:x?}");
         self.read_message(first, &body)
@@ -227,18 +227,18 @@ impl Peer {
     }
 
     /// Asserts that nothing has come: a ping is answered first.
-    pub(super) async fn nothing(&mut self) {
+    pub(crate) async fn nothing(&mut self) {
         self.send(&[0xc0, 0]).await;
         let (first, body) = self.receive().await.expect("an answer to a ping, not the end");
         assert_eq!(first, 0xd0, "came: {body:x?} {}", String::from_utf8_lossy(&body));
     }
 
     /// Subscribes; the codes.
-    pub(super) async fn subscribe(&mut self, filter: &str, options: u8) -> u8 {
+    pub(crate) async fn subscribe(&mut self, filter: &str, options: u8) -> u8 {
         self.subscribe_with(filter, options, &[]).await
     }
 
-    pub(super) async fn subscribe_with(&mut self, filter: &str, options: u8, properties: &[u8]) -> u8 {
+    pub(crate) async fn subscribe_with(&mut self, filter: &str, options: u8, properties: &[u8]) -> u8 {
         let mut body = vec![0, 7];
         if self.version == 5 {
             body.extend(length(properties.len()));
@@ -252,7 +252,7 @@ impl Peer {
         *body.last().unwrap()
     }
 
-    pub(super) async fn unsubscribe(&mut self, filter: &str) -> Vec<u8> {
+    pub(crate) async fn unsubscribe(&mut self, filter: &str) -> Vec<u8> {
         let mut body = vec![0, 8];
         if self.version == 5 {
             body.push(0);
@@ -265,15 +265,15 @@ impl Peer {
     }
 
     /// Publishes; for `QoS` 1 and 2 the reason code of the acknowledgement (0 in MQTT 3.1.1).
-    pub(super) async fn publish(&mut self, topic: &str, payload: &str, qos: u8) -> u8 {
+    pub(crate) async fn publish(&mut self, topic: &str, payload: &str, qos: u8) -> u8 {
         self.publish_with(topic, payload.as_bytes(), qos << 1, &[]).await
     }
 
-    pub(super) async fn retain(&mut self, topic: &str, payload: &str, qos: u8) -> u8 {
+    pub(crate) async fn retain(&mut self, topic: &str, payload: &str, qos: u8) -> u8 {
         self.publish_with(topic, payload.as_bytes(), qos << 1 | 1, &[]).await
     }
 
-    pub(super) async fn publish_with(&mut self, topic: &str, payload: &[u8], flags: u8, properties: &[u8]) -> u8 {
+    pub(crate) async fn publish_with(&mut self, topic: &str, payload: &[u8], flags: u8, properties: &[u8]) -> u8 {
         self.send(&self.publish_bytes(topic, payload, flags, 9, properties)).await;
         let qos = flags >> 1;
         if qos == 0 {
@@ -290,7 +290,7 @@ impl Peer {
         code
     }
 
-    pub(super) fn publish_bytes(&self, topic: &str, payload: &[u8], flags: u8, id: u16, properties: &[u8]) -> Vec<u8> {
+    pub(crate) fn publish_bytes(&self, topic: &str, payload: &[u8], flags: u8, id: u16, properties: &[u8]) -> Vec<u8> {
         let mut body = text(topic);
         if flags & 6 != 0 {
             body.extend(id.to_be_bytes());
@@ -304,7 +304,7 @@ impl Peer {
     }
 
     /// Says goodbye.
-    pub(super) async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         self.send(&[0xe0, 0]).await;
         self.ended().await;
     }
