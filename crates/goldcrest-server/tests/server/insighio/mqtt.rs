@@ -47,11 +47,11 @@ async fn a_whole_update_as_the_client_does_it() {
     board.nothing().await;
     assert_eq!(admin.deployment_line("one").await, "1.0.0 confirmed");
     assert_eq!(admin.device_line("one").await, "in-sync running=1.0.0 desired=1.0.0 failed=-");
-    expect![[r#"
+    expect![[r"
         downloading 1.0.0
         trial 1.0.0
         confirmed 1.0.0
-    "#]]
+    "]]
     .assert_eq(&history(&app, "one").await);
 }
 
@@ -136,11 +136,11 @@ async fn who_can_not_download_is_given_up_after_a_while() {
     let mut board = connect(&app).await;
     board.subscribe(&everything(), 0).await;
     board.nothing().await;
-    expect![[r#"
+    expect![[r"
         downloading 1.0.0 download can not download: 1 of 3 times
         downloading 1.0.0 download can not download: 2 of 3 times
         failed 1.0.0 download can not download: 3 of 3 times
-    "#]]
+    "]]
     .assert_eq(&history(&app, "one").await);
 }
 
@@ -288,7 +288,7 @@ async fn commands_and_configurations_stay_until_taken() {
         loop {
             let got = board.message().await;
             let leaf = got.topic.rsplit('/').next().unwrap().to_owned();
-            leaves += &format!("{leaf}={} ", if leaf == "ota" { "…" } else { &got.payload });
+            leaves += &[&leaf, "=", if leaf == "ota" { "…" } else { &got.payload }, " "].concat();
             if leaf == "ota" {
                 return leaves;
             }
