@@ -36,14 +36,13 @@ mod rollout;
 mod router;
 mod store;
 mod telemetry;
+mod tls;
 mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,10 +56,12 @@ use crate::git::Repositories;
 use crate::heartbeat::Heartbeats;
 use crate::jobs::deltas::Deltas;
 use crate::jobs::mirrors::Mirrors;
-pub use crate::mqtt::{AnonymousSettings, MqttSettings, TlsSettings};
+use crate::listener::Listener;
+pub use crate::mqtt::{AnonymousSettings, MqttSettings};
 use crate::mqtt::{Broker, Listeners};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
+pub use crate::tls::TlsSettings;
 
 /// Seconds between two check-ins of a board, unless the settings say otherwise.
 pub const DEFAULT_POLL_S: u32 = 60;
@@ -76,6 +77,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where to listen besides for boards only: no route there manages anything.
     pub boards_listen: Option<SocketAddr>,
+    /// The same as `listen`, over TLS.
+    pub https: Option<TlsSettings>,
+    /// The same as `boards_listen`, over TLS.
+    pub boards_https: Option<TlsSettings>,
     /// Seconds between two check-ins of a board (`Goldcrest-Poll`).
     pub poll_s: u32,
     /// Bytes at which the database stops to grow; none: the disk's size.
@@ -99,6 +104,8 @@ impl Settings {
             data,
             listen,
             boards_listen: None,
+            https: None,
+            boards_https: None,
             poll_s,
             max_database_bytes: None,
             git_roots: Vec::new(),
@@ -113,9 +120,10 @@ impl Settings {
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
-    listener: TcpListener,
-    local_addr: SocketAddr,
-    boards: Option<(TcpListener, SocketAddr)>,
+    people: Listener,
+    https: Option<Listener>,
+    boards: Option<Listener>,
+    boards_https: Option<Listener>,
     mqtt: Listeners,
     new_admin_token: Option<String>,
     /// Held until the server is gone.
@@ -133,11 +141,13 @@ impl Server {
         let blobs = Blobs::open(&settings.data)?;
         let store = Store::open(&settings.data.join("goldcrest.db"), settings.max_database_bytes).await?;
         let new_admin_token = data_folder::ensure_admin(&settings.data, &store, settings.clock.now_ms()).await?;
-        let (listener, local_addr) = bind(settings.listen).await?;
+        let people = Listener::bind(settings.listen).await?;
         let boards = match settings.boards_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(Listener::bind(address).await?),
             None => None,
         };
+        let https = Listener::bind_tls(settings.https.as_ref()).await?;
+        let boards_https = Listener::bind_tls(settings.boards_https.as_ref()).await?;
         let mqtt = Listeners::bind(&settings.mqtt).await?;
         let broker = Broker::new(&settings.mqtt, &store, settings.clock.now_ms()).await?;
         let app = Arc::new(App {
@@ -154,17 +164,27 @@ impl Server {
             telemetry: Telemetry::default(),
             boards: Boards::new(settings.thingsboard_per_minute),
         });
-        Ok(Self { app, listener, local_addr, boards, mqtt, new_admin_token, _lock: lock })
+        Ok(Self { app, people, https, boards, boards_https, mqtt, new_admin_token, _lock: lock })
     }
 
     /// The address that was bound.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.people.address()
+    }
+
+    /// The address of HTTPS, if there is one.
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(Listener::address)
     }
 
     /// The address for boards only, if there is one.
     pub fn boards_addr(&self) -> Option<SocketAddr> {
-        self.boards.as_ref().map(|(_, address)| *address)
+        self.boards.as_ref().map(Listener::address)
+    }
+
+    /// The address of HTTPS for boards only, if there is one.
+    pub fn boards_https_addr(&self) -> Option<SocketAddr> {
+        self.boards_https.as_ref().map(Listener::address)
     }
 
     /// The address of MQTT over plain TCP, if there is one.
@@ -210,13 +230,19 @@ impl Server {
         jobs.spawn(async move { jobs::mirrors::run(&app, stop).await });
         let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, shutdown.clone()));
         jobs.close();
-        tracing::info!(listen = %self.local_addr, "serving");
-        let boards = self.boards.map(|(listener, address)| {
-            tracing::info!(listen = %address, "serving boards");
-            listener::serve(listener, router::boards_router(Arc::clone(&self.app)), shutdown.clone())
-        });
-        let people = listener::serve(self.listener, router::router(Arc::clone(&self.app)), shutdown);
-        tokio::join!(people, futures_util::future::OptionFuture::from(boards));
+        let of_people = [(Some(self.people), "serving"), (self.https, "serving over TLS")];
+        let of_boards = [(self.boards, "serving boards"), (self.boards_https, "serving boards over TLS")];
+        let mut served = Vec::new();
+        for (listeners, router) in [
+            (of_people, router::router(Arc::clone(&self.app))),
+            (of_boards, router::boards_router(Arc::clone(&self.app))),
+        ] {
+            for (listener, what) in listeners.into_iter().filter_map(|(listener, what)| Some((listener?, what))) {
+                tracing::info!(listen = %listener.address(), "{what}");
+                served.push(listener::serve(listener, router.clone(), shutdown.clone()));
+            }
+        }
+        futures_util::future::join_all(served).await;
         if let Err(error) = clients.await {
             tracing::error!(error = %error, "the mqtt endpoint ended early");
         }
@@ -227,12 +253,6 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let local_addr = listener.local_addr().context("cannot read the address")?;
-    Ok((listener, local_addr))
 }
 
 /// [`Server::bind`] and [`Server::run`] in one.

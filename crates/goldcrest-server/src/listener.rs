@@ -6,12 +6,13 @@
 mod socket;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::Router;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -19,12 +20,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::socket::{Signs, Socket};
+use crate::tls::{self, TlsSettings};
 
 /// Most open connections; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 4096;
@@ -43,20 +47,59 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// A bound address, with what makes TLS of its connections.
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+        let tcp = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let address = tcp.local_addr().context("cannot read the address")?;
+        Ok(Self { tcp, address, tls: None })
+    }
+
+    pub(crate) async fn bind_tls(settings: Option<&TlsSettings>) -> anyhow::Result<Option<Self>> {
+        let Some(settings) = settings else { return Ok(None) };
+        let acceptor = tls::acceptor(settings)?;
+        Ok(Some(Self { tls: Some(acceptor), ..Self::bind(settings.listen).await? }))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// Serves `router` until `shutdown`, then lets open requests end for at most 10 s.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub(crate) async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener.tcp, &slots) => accepted,
         };
         match accepted {
             Ok((stream, slot)) => {
-                let (router, shutdown) = (router.clone(), shutdown.clone());
+                let (router, shutdown, tls) = (router.clone(), shutdown.clone(), listener.tls.clone());
+                let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
                 connections.spawn(async move {
-                    serve_connection(stream, router, shutdown).await;
+                    match tls {
+                        None => serve_connection(stream, peer, router, shutdown).await,
+                        Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => serve_connection(stream, peer, router, shutdown).await,
+                            Ok(Err(error)) => tracing::debug!(error = %error, "no TLS with a client"),
+                            Err(_) => tracing::debug!("no TLS with a client in time"),
+                        },
+                    }
                     drop(slot);
                 });
             }
@@ -83,8 +126,10 @@ async fn accept(
     Ok((stream, slot))
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+async fn serve_connection<S>(stream: S, peer: Option<Peer>, router: Router, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let signs = Arc::new(Signs::default());
     let io = TokioIo::new(Socket::new(stream, Arc::clone(&signs)));
     let router = TowerToHyperService::new(router);

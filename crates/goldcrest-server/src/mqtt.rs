@@ -19,14 +19,12 @@ mod news;
 mod reason;
 pub(crate) mod rules;
 mod thingsboard;
-mod tls;
 mod topic;
 pub(crate) mod websocket;
 mod wire;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -42,6 +40,7 @@ pub(crate) use self::listener::Listeners;
 use self::message::Message;
 use crate::App;
 use crate::store::Store;
+use crate::tls::TlsSettings;
 
 /// Where MQTT is spoken, and with whom. By default over WebSocket only, on the HTTP address.
 #[derive(Debug, Clone, Default)]
@@ -54,17 +53,6 @@ pub struct MqttSettings {
     pub tls: Option<TlsSettings>,
     /// Who comes without a token.
     pub anonymous: Option<AnonymousSettings>,
-}
-
-/// An address with a certificate.
-#[derive(Debug, Clone)]
-pub struct TlsSettings {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// PEM file: the certificate, then those that signed it.
-    pub certificate: PathBuf,
-    /// PEM file of the private key.
-    pub key: PathBuf,
 }
 
 /// Lets clients without a token into one project, to the topics that are not Goldcrest's own.

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// Longest time for which a refused body is read and thrown away.
@@ -26,16 +25,16 @@ pub(super) struct Signs {
     pub(super) linger: AtomicBool,
 }
 
-/// A TCP socket that keeps its [`Signs`].
-pub(super) struct Socket {
-    stream: TcpStream,
+/// A socket that keeps its [`Signs`].
+pub(super) struct Socket<S> {
+    stream: S,
     signs: Arc<Signs>,
     /// Set once our side is shut down: until when, and how much more, the other side's bytes are thrown away.
     closing: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, signs: Arc<Signs>) -> Self {
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, signs: Arc<Signs>) -> Self {
         Self { stream, signs, closing: None }
     }
 
@@ -47,14 +46,14 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.note(result)
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(result)

@@ -12,11 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::MqttSettings;
 use super::connection;
 use super::counters::Refusal;
 use super::limits::CONNECT_TIMEOUT;
-use super::{MqttSettings, tls};
-use crate::App;
+use crate::{App, tls};
 
 /// Pause after a failed accept: without it, a process out of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -22,6 +22,9 @@ pub(crate) struct TestApp {
     pub(crate) mqtt: SocketAddr,
     /// MQTT over TLS, when the settings have it.
     pub(crate) mqtt_tls: Option<SocketAddr>,
+    /// HTTPS, and HTTPS for boards, when the settings have them.
+    pub(crate) https: Option<SocketAddr>,
+    pub(crate) boards_https: Option<SocketAddr>,
     pub(crate) clock: Clock,
     admin_token: String,
     settings: Settings,
@@ -51,10 +54,24 @@ impl TestApp {
         let admin_token = server.new_admin_token().expect("a first start makes a token").to_owned();
         let (address, clock) = (server.local_addr(), settings.clock.clone());
         let (mqtt, mqtt_tls) = (server.mqtt_addr().unwrap(), server.mqtt_tls_addr());
+        let (https, boards_https) = (server.https_addr(), server.boards_https_addr());
         let boards = server.boards_addr();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { address, boards, mqtt, mqtt_tls, clock, admin_token, settings, _folder: folder, shutdown, running }
+        Self {
+            address,
+            boards,
+            mqtt,
+            mqtt_tls,
+            https,
+            boards_https,
+            clock,
+            admin_token,
+            settings,
+            _folder: folder,
+            shutdown,
+            running,
+        }
     }
 
     /// The same data folder under a new process's life.

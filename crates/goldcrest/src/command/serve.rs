@@ -17,6 +17,7 @@ use crate::failure::Failure;
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("tls_address").multiple(true))]
 pub struct Args {
     /// Folder of the database and the objects; made when it is not there
     #[arg(long, value_name = "DIR", default_value = "./goldcrest-data")]
@@ -27,6 +28,12 @@ pub struct Args {
     /// Address to listen on besides for boards only: nothing can be managed there
     #[arg(long, value_name = "ADDRESS")]
     boards: Option<SocketAddr>,
+    /// Address of HTTPS: the same as --listen, over TLS
+    #[arg(long, value_name = "ADDRESS", group = "tls_address", requires = "tls_cert", requires = "tls_key")]
+    https: Option<SocketAddr>,
+    /// Address of HTTPS for boards only
+    #[arg(long, value_name = "ADDRESS", group = "tls_address", requires = "tls_cert", requires = "tls_key")]
+    boards_https: Option<SocketAddr>,
     /// Seconds between two check-ins of a board
     #[arg(long, value_name = "SECONDS", default_value_t = goldcrest_server::DEFAULT_POLL_S, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     poll: u32,
@@ -40,13 +47,13 @@ pub struct Args {
     #[arg(long, conflicts_with = "mqtt")]
     no_mqtt: bool,
     /// Address for MQTT over TLS
-    #[arg(long, value_name = "ADDRESS", requires = "tls_cert", requires = "tls_key")]
+    #[arg(long, value_name = "ADDRESS", group = "tls_address", requires = "tls_cert", requires = "tls_key")]
     mqtt_tls: Option<SocketAddr>,
     /// PEM file of the certificate, then of those that signed it
-    #[arg(long, value_name = "FILE", requires = "mqtt_tls")]
+    #[arg(long, value_name = "FILE", requires = "tls_address")]
     tls_cert: Option<PathBuf>,
     /// PEM file of the certificate's private key
-    #[arg(long, value_name = "FILE", requires = "mqtt_tls")]
+    #[arg(long, value_name = "FILE", requires = "tls_address")]
     tls_key: Option<PathBuf>,
     /// Let MQTT clients without a token into this project (made if it is not there), to all topics but Goldcrest's own
     #[arg(long, value_name = "PROJECT")]
@@ -76,6 +83,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     start_log(args.log);
     let mut settings = Settings::new(args.data.clone(), args.listen);
     settings.boards_listen = args.boards;
+    settings.https = tls_settings(args, args.https);
+    settings.boards_https = tls_settings(args, args.boards_https);
     settings.poll_s = args.poll;
     settings.git_roots.clone_from(&args.git_root);
     settings.mqtt = mqtt_settings(args);
@@ -88,18 +97,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 /// Where MQTT is spoken when nothing else is said.
 const DEFAULT_MQTT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1883);
 
+fn tls_settings(args: &Args, address: Option<SocketAddr>) -> Option<TlsSettings> {
+    let (certificate, key) = (args.tls_cert.clone()?, args.tls_key.clone()?);
+    Some(TlsSettings { listen: address?, certificate, key })
+}
+
 fn mqtt_settings(args: &Args) -> MqttSettings {
-    let tls = match (args.mqtt_tls, &args.tls_cert, &args.tls_key) {
-        (Some(listen), Some(certificate), Some(key)) => {
-            Some(TlsSettings { listen, certificate: certificate.clone(), key: key.clone() })
-        }
-        _ => None,
-    };
     let anonymous = args.mqtt_anonymous_project.as_ref();
     MqttSettings {
         listen: args.mqtt.or_else(|| (!args.no_mqtt).then_some(DEFAULT_MQTT)),
         may_be_taken: args.mqtt.is_none(),
-        tls,
+        tls: tls_settings(args, args.mqtt_tls),
         anonymous: anonymous
             .map(|project| AnonymousSettings { project: project.clone(), denied: args.mqtt_anonymous_deny.clone() }),
     }
@@ -113,11 +121,16 @@ async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()>
     let boards = server.boards_addr().map(|address| format!("http://{address}"));
     let mqtt = server.mqtt_addr().map(|address| format!("mqtt://{address}"));
     let mqtt_tls = server.mqtt_tls_addr().map(|address| format!("mqtts://{address}"));
-    let result = json!({"url": url, "boards": boards, "mqtt": mqtt, "mqtt_tls": mqtt_tls, "data": args.data, "admin_token": token});
+    let https = server.https_addr().map(|address| format!("https://{address}"));
+    let boards_https = server.boards_https_addr().map(|address| format!("https://{address}"));
+    let result = json!({"url": url, "https": https, "boards": boards, "boards_https": boards_https, "mqtt": mqtt, "mqtt_tls": mqtt_tls, "data": args.data, "admin_token": token});
     let taken = server.mqtt_taken();
     context.output.result(&result, || {
         let mut text = format!("server    {url}\ndata      {}\n", args.data.display());
-        if let Some(url) = &boards {
+        if let Some(url) = &https {
+            text += &format!("https     {url}\n");
+        }
+        for url in boards.iter().chain(&boards_https) {
             text += &format!("boards    {url}\n");
         }
         for url in mqtt.iter().chain(&mqtt_tls) {

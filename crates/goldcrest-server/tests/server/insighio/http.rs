@@ -1,13 +1,22 @@
 //! The HTTP half: packages, the list of pending actions, messages, and a key that is fetched once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use goldcrest_server::TlsSettings;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{CONTROL, DATA, ID, KEY, connect, control, download, everything, history, request, status, thing};
 use crate::app::TestApp;
-use crate::http::{Response, exchange, send};
-use crate::releases::{Plan, release};
+use crate::http::{Response, exchange, parse, send};
+use crate::releases::{Plan, keyring, release};
 
 /// A request with the key as the client shows it.
 async fn ask(app: &TestApp, method: &str, path: &str, body: &str) -> Response {
@@ -71,6 +80,59 @@ async fn the_package_is_what_the_client_unpacks() {
     let again = exchange(app.address, old.as_bytes()).await.expect(200);
     assert_eq!(again.body, package.body);
     assert_eq!(again.header("Connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn packages_come_over_https_too_and_nothing_is_managed_there() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let tls = TlsSettings { listen, certificate, key };
+    let app = TestApp::start_empty(|settings| {
+        (settings.https, settings.boards_https) = (Some(tls.clone()), Some(tls));
+    })
+    .await;
+    app.admin().put_bytes("/api/v1/keyring", &keyring(1)).await.expect(200);
+    thing(&app, "one", json!({})).await;
+    app.admin().publish(&release("1.0.0", 1)).await;
+    app.admin().set_stable("1.0.0").await;
+    let file_id = pending(&app).await;
+    let plain = download(&app, &file_id).await.expect(200).body;
+    let path = format!("/mf-rproxy/packages/download?fuid={file_id}&did={ID}&dk={KEY}&cid={CONTROL}");
+    let get = |path: &str| format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: MicroPython Client\r\n\r\n");
+    let bearer = format!("Authorization: Bearer {}\r\n\r\n", app.admin().token);
+    let managing = get("/api/v1/whoami").replacen("\r\n\r\n", &format!("\r\n{bearer}"), 1);
+    for version in [&TLS12, &TLS13] {
+        let connect = async |address, request: &str| {
+            let mut roots = RootCertStore::empty();
+            roots.add(certified.cert.der().clone()).unwrap();
+            let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let tcp = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).await.unwrap();
+            parse(&received)
+        };
+        assert_eq!(connect(app.boards_https.unwrap(), &get(&path)).await.expect(200).body, plain);
+        assert_eq!(connect(app.https.unwrap(), &get(&path)).await.expect(200).body, plain);
+        connect(app.boards_https.unwrap(), &managing).await.expect(404);
+        connect(app.https.unwrap(), &managing).await.expect(200);
+    }
+    // Plain HTTP on that address: nothing is said, and others go on.
+    let mut stray = TcpStream::connect(app.https.unwrap()).await.unwrap();
+    stray.write_all(get(&path).as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    drop(stray.read_to_end(&mut received).await);
+    assert!(!received.starts_with(b"HTTP"));
 }
 
 #[tokio::test]

@@ -288,7 +288,8 @@ async fn commands_and_configurations_stay_until_taken() {
         loop {
             let got = board.message().await;
             let leaf = got.topic.rsplit('/').next().unwrap().to_owned();
-            leaves += &[&leaf, "=", if leaf == "ota" { "…" } else { &got.payload }, " "].concat();
+            let shown = if leaf == "ota" { "…" } else { got.payload.as_str() };
+            leaves += &[leaf.as_str(), "=", shown, " "].concat();
             if leaf == "ota" {
                 return leaves;
             }

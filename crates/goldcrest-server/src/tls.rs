@@ -1,6 +1,7 @@
-//! TLS 1.2 and 1.3 for boards: certificate and key from PEM files.
+//! TLS 1.2 and 1.3, for HTTP and MQTT: certificate and key from PEM files.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -10,10 +11,19 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, version};
 
-use super::TlsSettings;
+/// An address with a certificate.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// PEM file: the certificate, then those that signed it.
+    pub certificate: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
 
 /// What makes TLS of a connection.
-pub(super) fn acceptor(settings: &TlsSettings) -> anyhow::Result<TlsAcceptor> {
+pub(crate) fn acceptor(settings: &TlsSettings) -> anyhow::Result<TlsAcceptor> {
     let chain = read_chain(&settings.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&settings.key)
         .with_context(|| format!("no private key in {}: it must be PEM", settings.key.display()))?;
