@@ -57,7 +57,7 @@ use crate::heartbeat::Heartbeats;
 use crate::jobs::deltas::Deltas;
 use crate::jobs::mirrors::Mirrors;
 use crate::listener::Listener;
-pub use crate::mqtt::{AnonymousSettings, MqttSettings};
+pub use crate::mqtt::{AnonymousSettings, AttachSettings, MqttSettings};
 use crate::mqtt::{Broker, Listeners};
 use crate::store::Store;
 use crate::telemetry::Telemetry;

@@ -5,6 +5,7 @@
 //! a message goes, and [`hub`] keeps what a project's clients share. What clients are told of devices comes from the database.
 
 mod access;
+mod attach;
 mod connection;
 mod counters;
 mod credentials;
@@ -33,6 +34,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::attach::AttachSettings;
+use self::attach::Attached;
 use self::counters::Counters;
 use self::hub::{Hub, Size};
 pub(crate) use self::limits::MAX_INFLIGHT;
@@ -53,6 +56,8 @@ pub struct MqttSettings {
     pub tls: Option<TlsSettings>,
     /// Who comes without a token.
     pub anonymous: Option<AnonymousSettings>,
+    /// A broker to attach to.
+    pub attach: Option<AttachSettings>,
 }
 
 /// Lets clients without a token into one project, to the topics that are not Goldcrest's own.
@@ -70,6 +75,7 @@ pub(crate) struct Broker {
     hubs: Mutex<HashMap<i64, Arc<Hub>>>,
     counters: Arc<Counters>,
     anonymous: Option<Anonymous>,
+    attached: Option<Arc<Attached>>,
     connections: Arc<Semaphore>,
     pending: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -97,6 +103,7 @@ impl Broker {
             hubs: Mutex::default(),
             counters: Arc::default(),
             anonymous,
+            attached: settings.attach.as_ref().map(Attached::new).transpose()?.map(Arc::new),
             connections: Arc::new(Semaphore::new(limits::MAX_CONNECTIONS)),
             pending: Arc::new(Semaphore::new(limits::MAX_PENDING)),
             tasks: TaskTracker::new(),
@@ -136,7 +143,7 @@ impl Broker {
     /// The endpoint's part of `/metrics`.
     pub(crate) fn metrics(&self) -> String {
         let size = self.hubs().iter().fold(Size::default(), |sum, (_, hub)| sum + hub.lock().size());
-        self.counters.text(size)
+        self.counters.text(size) + &self.attached.as_ref().map(|attached| attached.metrics()).unwrap_or_default()
     }
 }
 
@@ -155,6 +162,9 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationT
     let jobs = TaskTracker::new();
     if let Some(news) = app.store.take_news() {
         jobs.spawn(news::run(Arc::clone(&app), news, stop.clone()));
+    }
+    if let Some(attached) = app.mqtt.attached.clone() {
+        jobs.spawn(attach::run(Arc::clone(&app), attached, stop.clone()));
     }
     for listener in listeners.into_each() {
         jobs.spawn(listener::accept(listener, Arc::clone(&app), stop.clone()));

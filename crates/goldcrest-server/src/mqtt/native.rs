@@ -87,10 +87,15 @@ pub(super) fn presence(device_id: i64, is_online: bool) -> Arc<Message> {
     Message::of_server(format!("{ROOT}{device_id}/presence"), payload.into(), true)
 }
 
+/// Where it stands what a device shall run.
+pub(super) fn desired_topic(device_id: i64) -> String {
+    format!("{ROOT}{device_id}/desired")
+}
+
 /// What is published when a device shall run something else.
 pub(super) fn desired(row: &DesiredRow) -> Arc<Message> {
     let payload = json!({"release": row.digest, "version": row.version, "keyring": row.keyring_version});
-    Message::of_server(format!("{ROOT}{}/desired", row.device_id), payload.to_string().into_bytes(), true)
+    Message::of_server(desired_topic(row.device_id), payload.to_string().into_bytes(), true)
 }
 
 /// Whether a filter may match a topic of this protocol.

@@ -27,6 +27,9 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
         if count == 0 {
             return;
         }
+        if let Some(attached) = &app.mqtt.attached {
+            attached.note(batch.iter().filter_map(device_of));
+        }
         let mut devices = BTreeSet::new();
         // Who came after the first of them asks by itself.
         let since = batch.first().map_or_else(Instant::now, |(_, at)| *at);
@@ -45,6 +48,16 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
         let ids: Vec<i64> = devices.iter().copied().collect();
         tell_desired(&app, devices).await;
         desired_changed(&app, &ids, since).await;
+    }
+}
+
+/// The device about which an attached broker may have to be told something else.
+fn device_of(piece: &News) -> Option<i64> {
+    match piece {
+        News::Desired { device_id } | News::Action { device_id, .. } | News::DeviceToken { device_id } => {
+            Some(*device_id)
+        }
+        News::Keyring { .. } | News::Token { .. } | News::Rules { .. } => None,
     }
 }
 

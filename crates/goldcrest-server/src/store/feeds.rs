@@ -97,6 +97,18 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(project_id).bind(adapter).bind(limit).fetch_all(&self.readers).await?)
     }
 
+    /// The insigh.io things among at most a few hundred devices.
+    pub(crate) async fn things_of(&self, device_ids: &[i64]) -> anyhow::Result<Vec<CredentialRow>> {
+        let mut query: QueryBuilder<Sqlite> =
+            QueryBuilder::new(select_credential!("WHERE c.adapter = 'insighio' AND c.device_id IN ("));
+        let mut ids = query.separated(", ");
+        for id in device_ids {
+            ids.push_bind(*id);
+        }
+        query.push(") ORDER BY c.id");
+        Ok(query.build_query_as::<CredentialRow>().fetch_all(&self.readers).await?)
+    }
+
     /// By what a device is known.
     pub(crate) async fn credentials_of(&self, project_id: i64, device: &str) -> anyhow::Result<Vec<CredentialRow>> {
         let sql = select_credential!("WHERE d.project_id = $1 AND d.name = $2 ORDER BY c.id");

@@ -58,6 +58,12 @@ impl Store {
         Ok(rows)
     }
 
+    /// Up to `limit` ids of devices of every project, above `after`, in their order.
+    pub(crate) async fn device_ids(&self, after: i64, limit: usize) -> anyhow::Result<Vec<i64>> {
+        let ids = sqlx::query_scalar("SELECT id FROM device WHERE id > $1 ORDER BY id LIMIT $2").bind(after);
+        Ok(ids.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.readers).await?)
+    }
+
     /// What the devices of a project shall run, at most `limit`.
     pub(crate) async fn desired_in(&self, project_id: i64, limit: usize) -> anyhow::Result<Vec<DesiredRow>> {
         let rows = sqlx::query_as(select_desired!("WHERE d.project_id = $1 ORDER BY d.id LIMIT $2"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use goldcrest_server::{AnonymousSettings, MqttSettings, Server, Settings, TlsSettings};
+use goldcrest_server::{AnonymousSettings, AttachSettings, MqttSettings, Server, Settings, TlsSettings};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,12 @@ pub struct Args {
     /// Connected boards of ThingsBoard that are told of a release within a minute
     #[arg(long, value_name = "BOARDS", default_value_t = goldcrest_server::DEFAULT_THINGSBOARD_PER_MINUTE)]
     thingsboard_pace: usize,
+    /// A broker to attach to, mqtt://user:password@host:port: boards that use it are told there, and heard
+    #[arg(long, value_name = "URL", env = "GOLDCREST_ATTACH", hide_env_values = true, value_parser = AttachSettings::parse)]
+    attach: Option<AttachSettings>,
+    /// PEM file of the certificates that the broker's own is signed by, for mqtts://
+    #[arg(long, value_name = "FILE", requires = "attach")]
+    attach_ca: Option<PathBuf>,
     /// Form of the log on stderr; what is logged: RUST_LOG, for example goldcrest_server=debug
     #[arg(long, value_enum, default_value_t = Log::Text)]
     #[expect(clippy::doc_markdown, reason = "shown in --help as it is")]
@@ -110,6 +116,7 @@ fn mqtt_settings(args: &Args) -> MqttSettings {
         tls: tls_settings(args, args.mqtt_tls),
         anonymous: anonymous
             .map(|project| AnonymousSettings { project: project.clone(), denied: args.mqtt_anonymous_deny.clone() }),
+        attach: args.attach.clone().map(|broker| AttachSettings { ca: args.attach_ca.clone(), ..broker }),
     }
 }
 
