@@ -6,6 +6,7 @@ pub mod crafted;
 pub mod device;
 pub mod emulators;
 pub mod hostile;
+pub mod mosquitto;
 pub mod mqtt_bench;
 pub mod origin;
 pub mod rig;

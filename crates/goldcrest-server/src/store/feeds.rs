@@ -153,7 +153,10 @@ impl Writing {
             "INSERT INTO credential (device_id, adapter, name, secret_hash, settings) VALUES ($1, $2, $3, $4, $5) RETURNING id",
         );
         let id = id.bind(device_id).bind(adapter).bind(name).bind(secret_hash).bind(settings);
-        Ok(id.fetch_one(&mut *self.transaction).await?)
+        let id = id.fetch_one(&mut *self.transaction).await?;
+        // There is one more place where it is told what it shall run.
+        self.will_tell(News::Desired { device_id });
+        Ok(id)
     }
 
     /// Removes a credential of a device; whether there was one.

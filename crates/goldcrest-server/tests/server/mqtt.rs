@@ -1,5 +1,6 @@
 //! The MQTT endpoint over real sockets, with a client that writes and reads every byte itself.
 
+mod attach;
 pub(crate) mod client;
 mod delivery;
 mod hostile;
