@@ -29,6 +29,7 @@ pub(crate) use crate::adapters::insighio::actions::{REQUESTS, Told, messages, re
 pub(crate) use crate::adapters::insighio::thing::{Place, Thing, complete, identify};
 use crate::failure::{Failure, accepted};
 use crate::request::read_body;
+use crate::store::Sample;
 use crate::token;
 
 /// Most bytes of a message over HTTP.
@@ -116,7 +117,10 @@ pub(crate) async fn take(
     let now_ms = app.clock.now_ms();
     match place {
         // Measurements of any form pass; those of a known form are kept.
-        Place::Data => update::seen(app, thing).await?,
+        Place::Data => {
+            keep(app, thing, payload, now_ms);
+            update::seen(app, thing).await?;
+        }
         Place::Control(leaf) if REQUESTS.contains(&leaf) && payload.is_empty() => {
             if is_retained {
                 actions::cleared(app, thing, leaf).await?;
@@ -134,6 +138,15 @@ pub(crate) async fn take(
         Place::Control(_) => {}
     }
     Ok(())
+}
+
+/// Keeps measurements, by their names with the base in front, as the platform shows them.
+fn keep(app: &App, thing: &Thing, payload: &[u8], now_ms: i64) {
+    let Ok(records) = senml::parse(payload, now_ms) else { return };
+    for record in records.into_iter().filter(|record| !record.value.is_null()) {
+        let (key, at_ms, value) = (record.name, record.at_ms.unwrap_or(now_ms), record.value.to_string());
+        app.telemetry.take(Sample { device_id: thing.device_id, key, at_ms, value });
+    }
 }
 
 /// The thing subscribed: it runs.

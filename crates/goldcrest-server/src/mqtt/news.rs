@@ -28,7 +28,7 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
             return;
         }
         if let Some(attached) = &app.mqtt.attached {
-            attached.note(batch.iter().filter_map(device_of));
+            attached.note(batch.iter().filter_map(|(piece, _)| device_of(piece)));
         }
         let mut devices = BTreeSet::new();
         // Who came after the first of them asks by itself.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::package;
 use super::senml::Record;
-use super::thing::Thing;
+use super::thing::{Form, Thing};
 use crate::App;
 use crate::failure::Failure;
 use crate::rollout::check_in::Said;
@@ -127,11 +127,18 @@ pub(crate) async fn answered(app: &App, thing: &Thing, records: &[Record]) -> Re
     };
     let (Some(digest), Some(deployment_id)) = (&row.desired_digest, row.deployment_id) else { return Ok(()) };
     match event {
-        // The client says so before it starts anew. It is confirmed when the thing is heard of again.
-        1 => tell(app, thing, ReportStage::Trial, digest, None, None).await?,
+        // The client of insigh.io says so before it starts anew: it is confirmed when the thing is heard of again. Our agent says it
+        // once the release is confirmed on the board.
+        1 => {
+            let stage =
+                if thing.settings.package == Form::Signed { ReportStage::Confirmed } else { ReportStage::Trial };
+            tell(app, thing, stage, digest, None, None).await?;
+        }
         2 if message == CAN_NOT_DOWNLOAD => missed(app, thing, digest, deployment_id).await?,
         2 => {
-            let reason = if message == NOT_ENOUGH_SPACE { "space" } else { "error" };
+            // Our agent says why.
+            let named = message.strip_prefix("can not apply: ").filter(|word| is_word(word));
+            let reason = if message == NOT_ENOUGH_SPACE { "space" } else { named.unwrap_or("error") };
             let detail = if message.is_empty() { "the thing did not say why" } else { message };
             tell(app, thing, ReportStage::Failed, digest, Some(reason), Some(detail)).await?;
         }
@@ -140,6 +147,10 @@ pub(crate) async fn answered(app: &App, thing: &Thing, records: &[Record]) -> Re
         other => return Err(Failure::Invalid(format!("a status has event 1, 2 or 3, not {other}"))),
     }
     Ok(())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
 /// The thing could not download, which it tries again at each start, for ever if it is let.

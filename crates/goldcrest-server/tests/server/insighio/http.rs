@@ -144,6 +144,11 @@ async fn our_agent_gets_the_signed_release() {
     app.admin().set_stable("1.0.0").await;
     let file_id = pending(&app).await;
     assert_eq!(download(&app, &file_id).await.expect(200).body, release.archive);
+    // It says 1 when the release is confirmed on the board.
+    ask(&app, "POST", &format!("/http/channels/{CONTROL}/messages/{ID}/ota"), &status(1, &file_id, ""))
+        .await
+        .expect(202);
+    assert_eq!(app.admin().deployment_line("one").await, "1.0.0 confirmed");
 }
 
 #[tokio::test]
@@ -248,6 +253,26 @@ async fn messages_over_http_are_those_over_mqtt() {
     send(app.address, "POST", &data, &[("Authorization", &format!("Thing {KEY}"))], b"[]").await.expect(202);
     let endless = vec![b' '; 300_000];
     send(app.address, "POST", &data, &[("Authorization", KEY)], &endless).await.expect(413);
+}
+
+#[tokio::test]
+async fn measurements_are_kept() {
+    let app = TestApp::start().await;
+    thing(&app, "one", json!({})).await;
+    let data = format!("/http/channels/{DATA}/messages/{ID}");
+    let pack = r#"[{"bn":"aa00-","bt":1659612813,"n":"board_humidity","u":"%RH","v":27.96},{"n":"status","vs":"ok"},{"n":"none"}]"#;
+    ask(&app, "POST", &data, pack).await.expect(202);
+    ask(&app, "POST", &data, "not senml").await.expect(202);
+    let mut board = connect(&app).await;
+    board.publish(&data[6..], r#"[{"n":"on","vb":true}]"#, 1).await;
+    let kept = app.admin().see("/api/v1/devices/one/telemetry").await;
+    let now_ms = app.clock.now_ms();
+    let wanted = json!({
+        "aa00-board_humidity": [{"at_ms": 1_659_612_813_000_i64, "value": 27.96}],
+        "aa00-status": [{"at_ms": 1_659_612_813_000_i64, "value": "ok"}],
+        "on": [{"at_ms": now_ms, "value": true}],
+    });
+    assert_eq!(kept["telemetry"], wanted, "{kept}");
 }
 
 #[tokio::test]

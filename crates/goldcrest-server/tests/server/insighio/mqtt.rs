@@ -91,6 +91,8 @@ async fn what_a_failed_thing_says_becomes_the_reason() {
     let cases = [
         (status(2, "ID", "can not apply"), "error", "can not apply"),
         (status(2, "ID", "not enough space"), "space", "not enough space"),
+        // As our agent says it.
+        (status(2, "ID", "can not apply: crash"), "crash", "can not apply: crash"),
         (status(2, "ID", ""), "error", "the thing did not say why"),
         // As the documentation of the platform spells it.
         (

@@ -60,7 +60,7 @@ fn what_is_no_senml_is_said_to_be_none() {
     check(
         r#"[{"n":"e","v":1},{"n":"i""#,
         &expect![[r#"
-            Invalid("not SenML: EOF while parsing an object at line 1 column 26")
+            Invalid("not SenML: EOF while parsing an object at line 1 column 25")
         "#]],
     );
     check(
