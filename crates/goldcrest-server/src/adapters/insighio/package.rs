@@ -46,8 +46,8 @@ pub(super) async fn of(app: &Arc<App>, release_id: i64, form: Form) -> anyhow::R
     let manifest = app.store.manifest(release_id).await?;
     let signed = SignedManifest::parse(manifest.as_bytes()).context("a stored manifest is damaged")?;
     match form {
-        Form::Tar => Ok(plain_files(&signed.manifest.files)),
-        Form::Signed => {
+        Form::Files => Ok(plain_files(&signed.manifest.files)),
+        Form::Release => {
             let app = Arc::clone(app);
             let package = tokio::task::spawn_blocking(move || signed_release(&app, &signed));
             Ok(Ok(package.await.context("looking at objects died")??))

@@ -56,13 +56,13 @@ fn give_up_after() -> u32 {
 
 /// What a package looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
     /// The plain files, for the client of insigh.io.
     #[default]
-    Tar,
+    Files,
     /// The signed release, for our agent.
-    Signed,
+    Release,
 }
 
 /// Where in a thing's channels a message stands.

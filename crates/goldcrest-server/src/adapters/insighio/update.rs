@@ -131,7 +131,7 @@ pub(crate) async fn answered(app: &App, thing: &Thing, records: &[Record]) -> Re
         // once the release is confirmed on the board.
         1 => {
             let stage =
-                if thing.settings.package == Form::Signed { ReportStage::Confirmed } else { ReportStage::Trial };
+                if thing.settings.package == Form::Release { ReportStage::Confirmed } else { ReportStage::Trial };
             tell(app, thing, stage, digest, None, None).await?;
         }
         2 if message == CAN_NOT_DOWNLOAD => missed(app, thing, digest, deployment_id).await?,

@@ -138,7 +138,7 @@ async fn packages_come_over_https_too_and_nothing_is_managed_there() {
 #[tokio::test]
 async fn our_agent_gets_the_signed_release() {
     let app = TestApp::start().await;
-    thing(&app, "one", json!({"package": "signed"})).await;
+    thing(&app, "one", json!({"package": "release"})).await;
     let release = release("1.0.0", 1);
     app.admin().publish(&release).await;
     app.admin().set_stable("1.0.0").await;
