@@ -152,7 +152,7 @@ async fn our_server_in_the_place_of_insighio() -> Result<()> {
     bench.publish("1.0", &[("main.py", &program("1.0"))])?;
     bench.cli(&["channel", "set", "stable", "1.0"])?;
     bench.cli(&["device", "add", "one", "--package", "demo"])?;
-    let settings = json!({"control_channel": CONTROL, "data_channel": "data", "package": "signed"});
+    let settings = json!({"control_channel": CONTROL, "data_channel": "data", "package": "release"});
     bench.post(
         "devices/one/credentials",
         &json!({"adapter": "insighio", "id": ID, "secret": KEY, "settings": settings}),
@@ -181,5 +181,25 @@ async fn our_server_in_the_place_of_insighio() -> Result<()> {
         (&shown["deployments"][0]["state"], &shown["deployments"][0]["reason"]),
         (&json!("failed"), &json!("crash"))
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_server_in_the_place_of_thingsboard() -> Result<()> {
+    let bench = Bench::start()?;
+    bench.publish("1.0", &[("main.py", &program("1.0")), ("lib/sensor.py", b"PERIOD = 1\n")])?;
+    bench.cli(&["channel", "set", "stable", "1.0"])?;
+    bench.cli(&["device", "add", "one", "--package", "demo"])?;
+    let settings = json!({"package": "release"});
+    bench.post("devices/one/credentials", &json!({"adapter": "thingsboard", "id": TOKEN, "settings": settings}))?;
+    let mqtt = format!("mqtt://{}", bench.mqtt());
+    let settings = json!({"source": "thingsboard", "server": mqtt, "token": TOKEN, "chunk_size": 512});
+    let (_board, mut events) = board(&bench, &settings).await?;
+    runs(&mut events, "1.0").await?;
+    bench.confirmed("1.0").await?;
+    bench.publish("1.1", &[("main.py", &program("1.1"))])?;
+    bench.cli(&["channel", "set", "stable", "1.1"])?;
+    runs(&mut events, "1.1").await?;
+    bench.confirmed("1.1").await?;
     Ok(())
 }

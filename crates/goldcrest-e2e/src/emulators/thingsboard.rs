@@ -1,7 +1,7 @@
 //! A ThingsBoard in small: one device and its token, shared attributes with a firmware, chunks on request, telemetry.
 //!
-//! After ThingsBoard's documentation of the MQTT device API and of OTA updates. Its topics do not name the device: the device's listener of
-//! mosquitto puts a prefix before them, and the platform answers there.
+//! After ThingsBoard's documentation of the MQTT device API and of OTA updates. Its topics do not name the device, so there is one device only;
+//! it has a listener of mosquitto of its own, on which another token gets nothing.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,8 +17,6 @@ use crate::mqtt_bench::client::{Client, Message};
 
 /// Access token of the device.
 pub const TOKEN: &str = "A1_TEST_TOKEN";
-/// What the device's listener puts before its topics.
-const MOUNT: &str = "device/";
 const ATTRIBUTES: &str = "v1/devices/me/attributes";
 
 /// A running ThingsBoard; it ends with the value.
@@ -67,12 +65,12 @@ impl Thingsboard {
         broker.start(&format!(
             "per_listener_settings true\nuser root\npersistence false\nmessage_size_limit 0\n\
              listener {} 127.0.0.1\nallow_anonymous true\n\
-             listener {device_port} 127.0.0.1\nallow_anonymous true\nmount_point {MOUNT}\nacl_file {}\n",
+             listener {device_port} 127.0.0.1\nallow_anonymous true\nacl_file {}\n",
             broker.port(),
             access.display()
         ))?;
         let mut listening = Client::connect(local(broker.port()), "platform-hears", "platform", "").await?;
-        listening.subscribe(&format!("{MOUNT}#")).await?;
+        listening.subscribe("#").await?;
         let mut saying = Client::connect(local(broker.port()), "platform-says", "platform", "").await?;
         let state = Shared::new(State::default());
         let (say, mut to_say) = unbounded_channel::<(String, Vec<u8>)>();
@@ -87,7 +85,7 @@ impl Thingsboard {
                     Some(said) = to_say.recv() => Some(said),
                 };
                 if let Some((topic, payload)) = answer
-                    && saying.publish(&format!("{MOUNT}{topic}"), &payload, false).await.is_err()
+                    && saying.publish(&topic, &payload, false).await.is_err()
                 {
                     return;
                 }
@@ -152,7 +150,7 @@ impl Drop for Thingsboard {
 impl State {
     /// Takes a message of the device in; what is to be answered.
     fn hear(&mut self, message: &Message) -> Option<(String, Vec<u8>)> {
-        let topic = message.topic.strip_prefix(MOUNT)?;
+        let topic = message.topic.as_str();
         if topic == "v1/devices/me/telemetry" {
             let said: Value = serde_json::from_slice(&message.payload).ok()?;
             let values = said.get("values").unwrap_or(&said);
