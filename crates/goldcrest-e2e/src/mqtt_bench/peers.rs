@@ -35,6 +35,7 @@ pub struct Peer {
 }
 
 /// What lives as long as the peer.
+#[expect(dead_code, reason = "held so that the processes and folders live")]
 enum Kept {
     Ours(Box<Bench>),
     Mosquitto(Running, TempDir),
