@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::steps::run as call;
 
 /// Every binary of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 6] = ["mqtt", "release", "delta", "messages", "address", "thingsboard"];
+const TARGETS: [&str; 7] = ["mqtt", "release", "delta", "messages", "address", "thingsboard", "insighio"];
 const DEFAULT_SECONDS: u32 = 600;
 /// Longest input, bytes.
 const MAX_INPUT: u32 = 65_536;

@@ -25,3 +25,11 @@ pub fn address(path: &str) {
 pub fn thingsboard(bytes: &[u8]) {
     adapters::thingsboard::fuzz(bytes);
 }
+
+/// A topic and what a thing of insigh.io published there.
+///
+/// # Panics
+/// When a topic of another thing is taken for its own: a finding.
+pub fn insighio(bytes: &[u8]) {
+    adapters::insighio::fuzz(bytes);
+}

@@ -56,8 +56,8 @@ impl Console {
         for (user, password) in [(CONSOLE, "console"), (ID, KEY)] {
             let file = broker.path("passwords");
             let make: &[&str] = if file.exists() { &["-b"] } else { &["-b", "-c"] };
-            let made = Command::new("mosquitto_passwd").args(make).arg(&file).args([user, password]).output()?;
-            ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            let added = Command::new("mosquitto_passwd").args(make).arg(&file).args([user, password]).output()?;
+            ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
         }
         let access = format!(
             "user {CONSOLE}\ntopic readwrite channels/#\n\nuser {ID}\ntopic readwrite channels/+/messages/{ID}/#\n"

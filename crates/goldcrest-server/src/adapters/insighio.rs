@@ -39,10 +39,11 @@ const MAX_MESSAGE: usize = 256 << 10;
 pub(super) fn knows(call: &Call) -> bool {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match segments.as_slice() {
-        ["mf-rproxy", "packages", "download"] | ["mf-rproxy", "device", "pending-actions" | "config"] => call.is_read(),
+        ["mf-rproxy", "packages", "download"]
+        | ["mf-rproxy", "device", "pending-actions" | "config"]
+        | ["things", "bootstrap", _] => call.is_read(),
         ["mf-rproxy", "device", "pending-actions", _] => matches!(call.method, Method::DELETE | Method::PUT),
         ["http", "channels", _, "messages", _, ..] | ["channels", _, "messages", _, ..] => call.method == Method::POST,
-        ["things", "bootstrap", _] => call.is_read(),
         _ => false,
     }
 }
@@ -190,5 +191,23 @@ fn check_channel(thing: &Thing, channel: &str) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::Forbidden("not a channel of this thing"))
+    }
+}
+
+/// A door for `fuzz/`: a topic up to the first NUL, then what was published there.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let split = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let settings = json!({"control_channel": "c", "data_channel": "d", "channels": ["e"]});
+    let settings = serde_json::from_value(settings).unwrap_or_else(|error| panic!("{error}"));
+    let thing = Thing { device_id: 1, project_id: 1, device: "one".into(), id: "id".into(), settings };
+    if let Ok(topic) = std::str::from_utf8(&bytes[..split])
+        && thing.place(topic).is_some()
+    {
+        let levels: Vec<&str> = topic.split('/').collect();
+        assert!(["c", "d", "e"].contains(&levels[1]) && levels[3] == "id", "{topic:?} is taken for its own");
+    }
+    if let Ok(records) = senml::parse(bytes.get(split + 1..).unwrap_or_default(), 1_800_000_000_000) {
+        assert!(records.iter().all(|record| !record.value.is_object() && !record.value.is_array()), "{records:?}");
     }
 }

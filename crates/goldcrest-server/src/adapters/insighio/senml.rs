@@ -47,6 +47,7 @@ pub(crate) fn parse(payload: &[u8], now_ms: i64) -> Result<Vec<Record>, Failure>
         let value = ["v", "vs", "vb", "vd"].into_iter().find_map(|key| record.get(key)).cloned().unwrap_or_default();
         let value = match (base_value, value.as_f64()) {
             (Some(base), Some(own)) => Value::from(base + own),
+            _ if value.is_object() || value.is_array() => Value::Null,
             _ => value,
         };
         parsed.push(Record {

@@ -34,11 +34,12 @@ fn bases_hold_for_the_records_that_follow() {
 #[test]
 fn small_times_count_from_now() {
     check(
-        r#"[{"n":"a","v":1,"t":-10},{"bv":20,"n":"b","v":1.5},{"n":"c"}]"#,
+        r#"[{"n":"a","v":1,"t":-10},{"bv":20,"n":"b","v":1.5},{"n":"c"},{"n":"d","v":[1]}]"#,
         &expect![[r"
             a 1 None Some(1799999990000) false
             b 21.5 None None false
             c null None None false
+            d null None None false
         "]],
     );
 }
