@@ -14,11 +14,15 @@ D = ".ota/"
 def _enrolled():
     with open("goldcrest.json") as f:
         cfg = json.load(f)
-    if "token" in cfg:
+    if "enroll" not in cfg:
         return True
+    if "token" not in cfg:
+        # Made here, and kept before anybody hears it: a request that is sent twice, or arrives late, changes nothing.
+        cfg["token"] = "gcd_" + hexlify(os.urandom(32)).decode()
+        _save(cfg)
     http = goldcrest.Http(cfg["server"], {"token": "-"})
     try:
-        ask = {"key": cfg["enroll"], "hardware_id": hexlify(machine.unique_id()).decode()}
+        ask = {"key": cfg["enroll"], "hardware_id": hexlify(machine.unique_id()).decode(), "token": cfg["token"]}
         status = http.request("/d/v1/enroll", "", json.dumps(ask).encode())
         if status != 201 or http.left > 1024:
             print("goldcrest: not enrolled:", status)
@@ -29,14 +33,16 @@ def _enrolled():
             got += http.readinto(memoryview(body)[got:])
     finally:
         http.close()
-    answer = json.loads(body)
-    cfg["token"] = answer["token"]
-    cfg["package"] = answer["package"]
+    cfg["package"] = json.loads(body)["package"]
     del cfg["enroll"]
+    _save(cfg)
+    return True
+
+
+def _save(cfg):
     with open(D + "cfg.new", "w") as f:
         json.dump(cfg, f)
     os.rename(D + "cfg.new", "goldcrest.json")
-    return True
 
 
 print("goldcrest: waiting for the first release")

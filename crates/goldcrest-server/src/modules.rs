@@ -19,6 +19,8 @@ use crate::store::ReleaseRow;
 const VERSION_CHARS: usize = 12;
 /// Most characters of a module's name.
 const MAX_NAME: usize = 64;
+/// Keys of a list that are no modules.
+const RESERVED: [&str; 2] = ["name", "nodename"];
 /// What stands for the newest version.
 pub(crate) const LATEST: &str = "latest";
 /// Before a module or its version in later forms of the list: passed on as it is.
@@ -50,7 +52,7 @@ pub(crate) async fn of_release(app: &App, release: &ReleaseRow) -> anyhow::Resul
     let mut modules = BTreeMap::new();
     for file in files {
         let Some(name) = file.path.as_str().strip_suffix(".py").filter(|name| is_name(name)) else { continue };
-        if foreign_path(file.path.as_str()) == "boot.py" {
+        if foreign_path(file.path.as_str()) == "boot.py" || RESERVED.contains(&name) {
             continue;
         }
         let is_own = is_alone && package_of(name) == release.package;

@@ -1,4 +1,4 @@
-//! nginx with one folder of files, as `micropython-ota` recommends it: without authentication, on loopback.
+//! nginx with one folder of files, as `micropython-ota` recommends it, on loopback.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -26,13 +26,26 @@ impl Nginx {
     /// # Errors
     /// When there is no nginx, or it does not start.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, None)
+    }
+
+    /// As [`Self::start`]; it asks for this `user:password`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(folder: &Path, login: Option<&str>) -> Result<Self> {
         let binary = find()?;
         let root = folder.join("www");
         std::fs::create_dir_all(&root)?;
         // nginx can't be asked which port it took: one that was free a moment ago.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let configuration = folder.join("nginx.conf");
-        std::fs::write(&configuration, text(folder, port))?;
+        let mut rules = String::new();
+        if let Some((user, password)) = login.and_then(|login| login.split_once(':')) {
+            std::fs::write(folder.join("users"), format!("{user}:{{PLAIN}}{password}\n"))?;
+            rules = format!("auth_basic boards;\n    auth_basic_user_file {}/users;\n    ", folder.display());
+        }
+        std::fs::write(&configuration, text(folder, port, &rules))?;
         let log = folder.join("nginx.log");
         let child = Command::new(&binary)
             .arg("-p")
@@ -82,13 +95,13 @@ impl Drop for Nginx {
 }
 
 /// One process in the foreground that keeps everything it writes in `folder`. Otherwise nginx as it comes.
-fn text(folder: &Path, port: u16) -> String {
+fn text(folder: &Path, port: u16, rules: &str) -> String {
     let at = folder.display();
     format!(
         "daemon off;\nmaster_process off;\npid {at}/nginx.pid;\nevents {{}}\nhttp {{\n  access_log off;\n  sendfile on;\n  \
          client_body_temp_path {at}/t1;\n  proxy_temp_path {at}/t2;\n  fastcgi_temp_path {at}/t3;\n  \
          uwsgi_temp_path {at}/t4;\n  scgi_temp_path {at}/t5;\n  \
-         server {{\n    listen 127.0.0.1:{port};\n    root {at}/www;\n  }}\n}}\n"
+         server {{\n    {rules}listen 127.0.0.1:{port};\n    root {at}/www;\n  }}\n}}\n"
     )
 }
 

@@ -26,12 +26,17 @@ use crate::token::{self, TokenKind};
 const MAX_BODY: usize = 1024;
 /// Most characters of a hardware id.
 const MAX_HARDWARE_ID: usize = 40;
+/// Fewest and most characters of a token after its prefix: 32 random bytes as base64 or more.
+const MIN_TOKEN: usize = 43;
+const MAX_TOKEN: usize = 128;
 
 #[derive(Debug, Deserialize)]
 struct EnrolBody {
     key: String,
     /// `machine.unique_id()` as hexadecimal digits: the MAC address on most boards.
     hardware_id: String,
+    /// The token that it will show from now on, made by itself: a request that arrives twice, or late, changes nothing.
+    token: String,
 }
 
 pub(crate) async fn enroll(
@@ -46,27 +51,37 @@ pub(crate) async fn enroll(
         let text = format!("hardware_id is not 1 to {MAX_HARDWARE_ID} letters and digits");
         return Err(Failure::Invalid(text).into());
     }
+    if !is_device_token(&body.token) {
+        let text = format!("token is not gcd_ and {MIN_TOKEN} to {MAX_TOKEN} letters and digits");
+        return Err(Failure::Invalid(text).into());
+    }
     let now_ms = app.clock.now_ms();
     let mut writing = app.store.begin().await?;
     let enrolment = writing.enrolment(&token::hash(&body.key)).await?.ok_or(Failure::Unauthenticated)?;
     if enrolment.expires_ms <= now_ms {
         return Err(Failure::TokenExpired.into());
     }
-    let answer = take_in(&mut writing, &enrolment, &body.hardware_id, now_ms).await?;
+    let answer = take_in(&mut writing, &enrolment, &body, now_ms).await?;
     writing.commit().await?;
     tracing::info!(enrolment.name = enrolment.name, device.name = %answer["name"], "board enrolled");
     Ok(created(answer))
 }
 
-/// The device of the board, made when it is new, with a new token.
+/// Whether this could be the token of a device, with enough in it that nobody guesses it.
+fn is_device_token(text: &str) -> bool {
+    let random = text.strip_prefix("gcd_").filter(|_| TokenKind::of(text) == Some(TokenKind::Device));
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    random.is_some_and(|random| (MIN_TOKEN..=MAX_TOKEN).contains(&random.len()) && random.bytes().all(is_plain))
+}
+
+/// The device of the board, made when it is new, with its token.
 async fn take_in(
     writing: &mut Writing,
     enrolment: &EnrolmentRow,
-    hardware_id: &str,
+    body: &EnrolBody,
     now_ms: i64,
 ) -> Result<Value, Failure> {
-    let token = token::make(TokenKind::Device)?;
-    let hash = token::hash(&token);
+    let (hardware_id, hash) = (body.hardware_id.as_str(), token::hash(&body.token));
     let known = writing.enrolled(enrolment.project_id, hardware_id, mac(hardware_id).as_deref()).await?;
     if let Some(known) = known {
         // Its agent has been heard: whoever asks now may be somebody else with the key, which all of the fleet can read.
@@ -78,7 +93,7 @@ async fn take_in(
         if known.package != enrolment.package {
             move_over(writing, known.id, enrolment, now_ms).await?;
         }
-        return Ok(json!({"name": known.name, "package": enrolment.package, "token": token}));
+        return Ok(json!({"name": known.name, "package": enrolment.package}));
     }
     if enrolment.devices_left <= 0 {
         let text = format!("{} has taken in as many boards as it may", enrolment.name);
@@ -103,7 +118,7 @@ async fn take_in(
     })?;
     writing.add_enrolled(enrolment.id, id).await?;
     follow_channel(writing, id, enrolment.package_id, &enrolment.channel, now_ms).await?;
-    Ok(json!({"name": name, "package": enrolment.package, "token": token}))
+    Ok(json!({"name": name, "package": enrolment.package}))
 }
 
 /// A device of an old package: its last update there has done its work, and it goes on with the package of the enrolment.

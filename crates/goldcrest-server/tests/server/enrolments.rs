@@ -1,6 +1,6 @@
 //! Boards that enrol themselves with the key that their last old update brought.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::TestApp;
 use crate::http::Response;
@@ -20,14 +20,18 @@ async fn make(app: &TestApp, devices: u64) -> String {
     made["key"].as_str().unwrap().to_owned()
 }
 
-async fn enrol(app: &TestApp, key: &str, hardware_id: &str) -> Response {
-    let body = json!({"key": key, "hardware_id": hardware_id}).to_string();
-    app.anonymous().send("POST", "/d/v1/enroll", &[], body.as_bytes()).await
+/// A token as a board makes it; `number` tells them apart.
+fn token_of(number: u32) -> String {
+    format!("gcd_{number:064x}")
 }
 
-fn token(answer: Response) -> String {
-    let answer: Value = answer.expect(201).json();
-    answer["token"].as_str().unwrap().to_owned()
+async fn enrol(app: &TestApp, key: &str, hardware_id: &str) -> Response {
+    enrol_with(app, key, hardware_id, &token_of(1)).await
+}
+
+async fn enrol_with(app: &TestApp, key: &str, hardware_id: &str, token: &str) -> Response {
+    let body = json!({"key": key, "hardware_id": hardware_id, "token": token}).to_string();
+    app.anonymous().send("POST", "/d/v1/enroll", &[], body.as_bytes()).await
 }
 
 #[tokio::test]
@@ -35,7 +39,7 @@ async fn a_board_becomes_a_device_that_is_sent_to_its_channel() {
     let (app, key) = start(5).await;
     let made = enrol(&app, &key, "0a1b2c3d4e5f").await.expect(201).json();
     assert_eq!((made["name"].as_str(), made["package"].as_str()), (Some("sensor-0a1b2c3d4e5f"), Some("sensor")));
-    let device = app.device_with("sensor-0a1b2c3d4e5f", made["token"].as_str().unwrap());
+    let device = app.device_with("sensor-0a1b2c3d4e5f", &token_of(1));
     device.check_in("-", "ok", &[]).await.expect(200);
     let shown = app.admin().see("/api/v1/devices/sensor-0a1b2c3d4e5f").await;
     assert_eq!((&shown["hardware_id"], &shown["desired"]), (&json!("0a1b2c3d4e5f"), &json!("1")));
@@ -50,12 +54,15 @@ async fn a_board_becomes_a_device_that_is_sent_to_its_channel() {
 #[tokio::test]
 async fn a_board_may_ask_again_until_its_agent_was_heard() {
     let (app, key) = start(1).await;
-    let first = token(enrol(&app, &key, "aa").await);
-    // Its answer was lost: it asks again, and is the same device.
-    let second = token(enrol(&app, &key, "aa").await);
-    let device = app.device_with("sensor-aa", &first);
+    enrol(&app, &key, "aa").await.expect(201);
+    // Its answer was lost: it asks again, and is the same device with the same token.
+    enrol(&app, &key, "aa").await.expect(201);
+    let device = app.device_with("sensor-aa", &token_of(1));
+    device.check_in("-", "ok", &[]).await.expect(200);
+    // It was wiped before its agent told of itself: another token.
+    enrol_with(&app, &key, "aa", &token_of(2)).await.expect(201);
     device.check_in("-", "ok", &[]).await.expect(401);
-    let device = app.device_with("sensor-aa", &second);
+    let device = app.device_with("sensor-aa", &token_of(2));
     device.report(json!({"stage": "boot", "facts": {"agent": "0.1.0"}})).await.expect(204);
     // Whoever has the key must not take over a board that is at work.
     enrol(&app, &key, "aa").await.expect(409);
@@ -70,7 +77,7 @@ async fn a_sensorclass_board_stays_the_device_that_it_was() {
     app.admin().post("/api/v1/devices/kitchen/credentials", body).await.expect(201);
     let made = enrol(&app, &key, "aabbccddeeff").await.expect(201).json();
     assert_eq!(made["name"], "kitchen");
-    app.device_with("kitchen", made["token"].as_str().unwrap()).check_in("-", "ok", &[]).await.expect(200);
+    app.device_with("kitchen", &token_of(1)).check_in("-", "ok", &[]).await.expect(200);
 }
 
 #[tokio::test]
@@ -86,7 +93,7 @@ async fn a_board_of_an_old_package_goes_on_with_the_new_one() {
     let made = enrol(&app, &key, "aabbccddeeff").await.expect(201).json();
     assert_eq!(made["package"], "sensor");
     assert_eq!(app.admin().deployment_line("kitchen").await, "9 confirmed, 1 queued");
-    let device = app.device_with("kitchen", made["token"].as_str().unwrap());
+    let device = app.device_with("kitchen", &token_of(1));
     device.update("-", &release("1", 1)).await;
     assert_eq!(app.admin().device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
 }
@@ -94,12 +101,13 @@ async fn a_board_of_an_old_package_goes_on_with_the_new_one() {
 #[tokio::test]
 async fn keys_have_an_end() {
     let (app, key) = start(1).await;
-    token(enrol(&app, &key, "aa").await);
-    enrol(&app, &key, "bb").await.expect(409);
+    enrol(&app, &key, "aa").await.expect(201);
+    enrol_with(&app, &key, "bb", &token_of(2)).await.expect(409);
     enrol(&app, "gce_wrong", "bb").await.expect(401);
     enrol(&app, &app.admin().token, "bb").await.expect(401);
     let key = make(&app, 2).await;
-    token(enrol(&app, &key, "bb").await);
+    enrol(&app, &key, "bb").await.expect(409);
+    enrol_with(&app, &key, "bb", &token_of(2)).await.expect(201);
     app.clock.advance(3_600_000);
     enrol(&app, &key, "cc").await.expect(401);
     let key = make(&app, 2).await;
@@ -118,6 +126,17 @@ async fn what_is_no_hardware_id_is_refused() {
     let (app, key) = start(1).await;
     for id in ["", "../x", "a b", "é", &"a".repeat(41)] {
         enrol(&app, &key, id).await.expect(422);
+    }
+    for token in [
+        "",
+        "gcd_",
+        "gcd_short",
+        &token_of(1)[1..],
+        &format!("gca_{}", "0".repeat(64)),
+        &format!("gcd_{}", "é".repeat(43)),
+        &format!("gcd_{}", "0".repeat(129)),
+    ] {
+        enrol_with(&app, &key, "aa", token).await.expect(422);
     }
     let body = json!({"name": "f", "package": "sensor", "devices": 0});
     app.admin().post("/api/v1/enrolments", body).await.expect(422);
