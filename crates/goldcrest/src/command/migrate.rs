@@ -25,7 +25,7 @@ Then, for every board of the feed:  goldcrest channel set sample stable VERSION
 docs/migrate-micropython-ota.md, -sensorclass.md and -gogs.md go through it.")]
 pub struct Args {
     /// The old updater
-    #[arg(value_parser = ["micropython-ota", "sensorclass", "gogs"])]
+    #[arg(value_parser = ["micropython-ota", "sensorclass", "gogs", "thingsboard", "insighio"])]
     system: String,
     /// Package that its boards are served from, when this server does it; else --output
     #[arg(long, value_name = "PACKAGE", required_unless_present = "output")]

@@ -87,6 +87,9 @@ fn the_last_update_is_text_that_no_old_updater_can_damage() {
     assert_eq!(channels["channels"][0]["version"], "1");
     let made = sandbox.json(&[&MIGRATE[..], &["--no-boot"]].concat());
     assert_eq!(made["version"], "goldcrest-2", "another one has another version");
+    // Updaters that take packages get it as the main.py of one.
+    let made = sandbox.json(&["migrate", "thingsboard", "--from", "sample", "--no-boot"]);
+    assert_eq!((made["via"].as_str(), made["version"].as_str()), (Some("main.py"), Some("goldcrest-3")));
 }
 
 #[test]
