@@ -57,23 +57,25 @@ class Web(Server):
         return "http://127.0.0.1:%d" % self.port
 
     def serve(self, c):
+        data = b""
         while True:
-            head = b""
-            while head[-4:] != b"\r\n\r\n":
-                d = c.recv(1)
-                if not d:
+            while b"\r\n\r\n" not in data:
+                more = c.recv(4096)
+                if not more:
                     return
-                head += d
+                data += more
+            head, _, data = data.partition(b"\r\n\r\n")
             lines = head.decode().split("\r\n")
             method, path, _ = lines[0].split(" ")
             headers = {}
-            for line in lines[1:-2]:
+            for line in lines[1:]:
                 k, _, v = line.partition(": ")
                 headers[k.lower()] = v
-            body = b""
-            while len(body) < int(headers.get("content-length", 0)):
-                body += c.recv(512)
-            reply, faulty = self.site.answer(method, path, headers, body)
+            n = int(headers.get("content-length", 0))
+            while len(data) < n:
+                data += c.recv(4096)
+            reply, faulty = self.site.answer(method, path, headers, data[:n])
+            data = data[n:]
             c.sendall(reply or b"")
             if faulty:
                 return
