@@ -65,8 +65,8 @@ pub struct Args {
     #[arg(long, value_name = "BOARDS", default_value_t = goldcrest_server::DEFAULT_THINGSBOARD_PER_MINUTE)]
     thingsboard_pace: usize,
     /// A broker to attach to, mqtt://user:password@host:port: boards that use it are told there, and heard
-    #[arg(long, value_name = "URL", env = "GOLDCREST_ATTACH", hide_env_values = true, value_parser = AttachSettings::parse)]
-    attach: Option<AttachSettings>,
+    #[arg(long, value_name = "URL", env = "GOLDCREST_ATTACH", hide_env_values = true)]
+    attach: Option<String>,
     /// PEM file of the certificates that the broker's own is signed by, for mqtts://
     #[arg(long, value_name = "FILE", requires = "attach")]
     attach_ca: Option<PathBuf>,
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     settings.boards_https = tls_settings(args, args.boards_https);
     settings.poll_s = args.poll;
     settings.git_roots.clone_from(&args.git_root);
-    settings.mqtt = mqtt_settings(args);
+    settings.mqtt = mqtt_settings(args)?;
     settings.thingsboard_per_minute = args.thingsboard_pace;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::failed(format!("cannot start the runtime: {e}")))?;
@@ -108,16 +108,18 @@ fn tls_settings(args: &Args, address: Option<SocketAddr>) -> Option<TlsSettings>
     Some(TlsSettings { listen: address?, certificate, key })
 }
 
-fn mqtt_settings(args: &Args) -> MqttSettings {
+fn mqtt_settings(args: &Args) -> Result<MqttSettings> {
+    // Not by the option's own parser, which shows what it refuses: a password stands in it.
+    let attach = args.attach.as_deref().map(AttachSettings::parse).transpose().map_err(Failure::usage)?;
     let anonymous = args.mqtt_anonymous_project.as_ref();
-    MqttSettings {
+    Ok(MqttSettings {
         listen: args.mqtt.or_else(|| (!args.no_mqtt).then_some(DEFAULT_MQTT)),
         may_be_taken: args.mqtt.is_none(),
         tls: tls_settings(args, args.mqtt_tls),
         anonymous: anonymous
             .map(|project| AnonymousSettings { project: project.clone(), denied: args.mqtt_anonymous_deny.clone() }),
-        attach: args.attach.clone().map(|broker| AttachSettings { ca: args.attach_ca.clone(), ..broker }),
-    }
+        attach: attach.map(|broker| AttachSettings { ca: args.attach_ca.clone(), ..broker }),
+    })
 }
 
 async fn serve(settings: Settings, args: &Args, context: &Context) -> Result<()> {

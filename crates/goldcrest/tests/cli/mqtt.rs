@@ -54,3 +54,45 @@ fn tls_needs_a_certificate_and_a_key() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("--tls-key <FILE>"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_thing_keeps_the_key_that_its_board_has() {
+    let sandbox = Sandbox::new();
+    let served = sandbox.serve();
+    let add = ["device", "add", "node", "--package", "p", "--adapter", "insighio", "--id", "thing", "--key-stdin"];
+    let channels = ["--set", "control_channel=c", "--set", "data_channel=d"];
+    sandbox.run_with_input(&[&add[..], &channels].concat(), "\n").refused(
+        2,
+        &expect![[r"
+            error: stdin held no key
+            hint: printf %s KEY | goldcrest device add ...
+        "]],
+    );
+    let ran = sandbox.run_with_input(&[&add[..], &channels].concat(), "its-key\n");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("key       its-key"), "{}", ran.stdout);
+    let url = format!("{}/http/channels/d/messages/thing", served.url);
+    let answer = |key: &str| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let sent = ureq::Agent::from(config).post(&url).header("Authorization", key).send("[]");
+        sent.unwrap().status().as_u16()
+    };
+    assert_eq!((answer("its-key"), answer("another")), (202, 401));
+}
+
+#[test]
+fn a_broker_to_attach_to_is_checked_before_anything_starts() {
+    let sandbox = Sandbox::new();
+    for (url, why) in [
+        ("broker:1883", "a broker is mqtt://user:password@host:port"),
+        ("http://me:secret@broker", "or mqtts:// for TLS, not http://"),
+    ] {
+        let ran = sandbox.run(&["serve", "--data", "data", "--attach", url]);
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains(why) && !ran.stderr.contains("secret"), "{}", ran.stderr);
+    }
+    let serve = ["serve", "--data", "data", "--listen", "127.0.0.1:0", "--no-mqtt"];
+    let ran = sandbox.run(&[&serve[..], &["--attach", "mqtts://me:secret@broker"]].concat());
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("--attach-ca") && !ran.stderr.contains("secret"), "{}", ran.stderr);
+}

@@ -1,5 +1,6 @@
 //! `goldcrest device add`: enrols a device and prepares its board.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -43,6 +44,9 @@ pub struct Args {
     /// By what that board is known: its MAC address, access token or device id [default: a random one, where the system allows it]
     #[arg(long, requires = "adapter", value_name = "ID")]
     id: Option<String>,
+    /// For insighio: read the key that its board has from stdin [default: a random one]
+    #[arg(long, requires = "adapter")]
+    key_stdin: bool,
     /// For sensorclass: a module that its board is to have in this version, or in the latest; may be given several times
     #[arg(long, requires = "adapter", value_name = "MODULE=VERSION", value_parser = label)]
     pin: Vec<(String, String)>,
@@ -80,7 +84,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
                 .hint("name a new one"));
         }
     }
-    let body = body(args, &package, channel);
+    let body = body(args, &package, channel)?;
     let mut answer = client.call("POST", "/api/v1/devices", &body)?;
     if args.adapter.is_some() {
         context.output.result(&answer, || foreign(&answer));
@@ -141,7 +145,7 @@ fn foreign(answer: &Value) -> String {
 }
 
 /// What the server is asked to make.
-fn body(args: &Args, package: &str, channel: &str) -> Value {
+fn body(args: &Args, package: &str, channel: &str) -> Result<Value> {
     let labels: serde_json::Map<_, _> = args.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
     let mut body = json!({"name": args.name, "package": package, "channel": channel, "labels": labels});
     if let Some(id) = &args.hardware_id {
@@ -152,8 +156,23 @@ fn body(args: &Args, package: &str, channel: &str) -> Value {
         if let Some(id) = &args.id {
             body["credential"]["id"] = json!(id);
         }
+        if args.key_stdin {
+            body["credential"]["secret"] = json!(key()?);
+        }
     }
-    body
+    Ok(body)
+}
+
+/// The key of a board that has one already. Not an option: those are seen by everybody on this machine.
+fn key() -> Result<String> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|e| Failure::failed(format!("cannot read the key from stdin: {e}")))?;
+    let key = text.trim();
+    if key.is_empty() {
+        return Err(Failure::usage("stdin held no key").hint("printf %s KEY | goldcrest device add ..."));
+    }
+    Ok(key.to_owned())
 }
 
 /// What the adapter is told of the device.
