@@ -208,17 +208,16 @@ fn is_version(text: &str) -> bool {
     text.parse::<goldcrest_core::name::Version>().is_ok()
 }
 
-/// Versions in the order people mean: `v1.9` before `v1.10`.
-fn natural(text: &str) -> Vec<(u64, String)> {
+/// Versions in the order people mean: `v1.9` before `v1.10`. Words decide before numbers.
+fn natural(text: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let digits = rest[word..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |at| word + at);
-        parts.push((rest[word..digits].parse().unwrap_or(0), rest[..word].to_owned()));
+        parts.push((rest[..word].to_owned(), rest[word..digits].parse().unwrap_or(0)));
         rest = &rest[digits..];
     }
-    // The word decides before the number.
     parts
 }
 
