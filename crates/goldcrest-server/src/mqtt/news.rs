@@ -1,6 +1,6 @@
 //! Tells connected clients what changed in the database: desired releases, tokens that are gone, rules.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,24 +30,22 @@ pub(super) async fn run(app: Arc<App>, mut news: UnboundedReceiver<(News, Instan
         if let Some(attached) = &app.mqtt.attached {
             attached.note(batch.iter().filter_map(|(piece, _)| device_of(piece)));
         }
-        let mut devices = BTreeSet::new();
-        // Who came after the first of them asks by itself.
-        let since = batch.first().map_or_else(Instant::now, |(_, at)| *at);
-        for (piece, _) in batch.drain(..) {
+        // With when it was decided: who came after that was told when they subscribed, or asks by itself.
+        let mut devices = BTreeMap::new();
+        for (piece, at) in batch.drain(..) {
             match piece {
                 News::Desired { device_id } => {
-                    devices.insert(device_id);
+                    devices.insert(device_id, at);
                 }
                 News::Action { device_id, action_id } => tell_action(&app, device_id, action_id).await,
-                News::Keyring { project_id } => devices.extend(online(&app, project_id)),
+                News::Keyring { project_id } => devices.extend(online(&app, project_id).into_iter().map(|id| (id, at))),
                 News::DeviceToken { device_id } => expel_device(&app, device_id),
                 News::Token { project_id, name } => expel_member(&app, project_id, &name),
                 News::Rules { project_id } => reload_rules(&app, project_id).await,
             }
         }
-        let ids: Vec<i64> = devices.iter().copied().collect();
-        tell_desired(&app, devices).await;
-        desired_changed(&app, &ids, since).await;
+        tell_desired(&app, &devices).await;
+        desired_changed(&app, &devices).await;
     }
 }
 
@@ -62,11 +60,11 @@ fn device_of(piece: &News) -> Option<i64> {
 }
 
 /// Publishes what these devices shall run to whoever listens.
-async fn tell_desired(app: &Arc<App>, devices: BTreeSet<i64>) {
+async fn tell_desired(app: &Arc<App>, devices: &BTreeMap<i64, Instant>) {
     if devices.is_empty() || app.mqtt.hubs().is_empty() {
         return;
     }
-    let ids: Vec<i64> = devices.into_iter().collect();
+    let ids: Vec<i64> = devices.keys().copied().collect();
     for (project_id, hub) in app.mqtt.hubs() {
         let _turn = hub.states_turn.lock().await;
         let rows = match app.store.desired_of(&ids).await {
@@ -84,7 +82,9 @@ async fn tell_desired(app: &Arc<App>, devices: BTreeSet<i64>) {
             let mut state = hub.lock();
             for row in rows.iter().filter(|row| row.project_id == project_id) {
                 state.deliver(&native::desired(row));
-                things.extend(state.thing(row.device_id));
+                if devices.get(&row.device_id).is_some_and(|at| state.is_online_for(row.device_id, at.elapsed())) {
+                    things.extend(state.thing(row.device_id));
+                }
             }
         }
         if let Err(error) = insighio::tell_updates(app, &hub, &things).await {

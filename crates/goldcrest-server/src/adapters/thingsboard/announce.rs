@@ -139,14 +139,13 @@ pub(super) fn end_download(app: &Arc<App>, device: Device) {
         tell(app, device, &message);
     }
     if must_announce {
-        will_tell(app, [device.id], Instant::now());
+        will_tell(app, [(device.id, Instant::now())]);
     }
     calls::send_waiting(app, device);
 }
 
-/// These devices shall run something else since then: they are told when it is their turn.
-pub(super) fn will_tell(app: &App, device_ids: impl IntoIterator<Item = i64>, since: Instant) {
-    let devices = device_ids.into_iter().map(|id| (id, since));
+/// Each of these devices shall run something else since then: they are told when it is their turn.
+pub(super) fn will_tell(app: &App, devices: impl IntoIterator<Item = (i64, Instant)>) {
     app.boards.to_tell.lock().unwrap_or_else(PoisonError::into_inner).extend(devices);
     app.boards.somebody_to_tell.notify_one();
 }
@@ -235,7 +234,10 @@ async fn end_stale_downloads(app: &Arc<App>) {
 async fn remind(app: &Arc<App>) {
     let since = i64::try_from(REMIND_EVERY.as_millis()).unwrap_or(i64::MAX);
     match app.store.boards_not_told(NAME.as_str(), app.clock.now_ms() - since, MAX_REMINDED).await {
-        Ok(ids) => will_tell(app, ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE)), Instant::now()),
+        Ok(ids) => {
+            let there = ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE));
+            will_tell(app, there.map(|id| (id, Instant::now())));
+        }
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards not reminded of releases"),
     }
 }

@@ -1,5 +1,6 @@
 //! The MQTT device API: what a board publishes, and what it is answered. Topics are those that the board uses, `v1/devices/me/…`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -158,10 +159,11 @@ pub(crate) fn connection_lost(app: &App, device_id: i64) {
     downloads::connection_lost(app, device_id);
 }
 
-/// These devices shall run something else since then: those that are connected are told when it is their turn.
-pub(crate) async fn desired_changed(app: &App, device_ids: &[i64], since: Instant) {
-    match app.store.boards_of(super::NAME.as_str(), device_ids).await {
-        Ok(ids) => announce::will_tell(app, ids, since),
+/// Each of these devices shall run something else since then: those that are connected are told when it is their turn.
+pub(crate) async fn desired_changed(app: &App, devices: &BTreeMap<i64, Instant>) {
+    let ids: Vec<i64> = devices.keys().copied().collect();
+    match app.store.boards_of(super::NAME.as_str(), &ids).await {
+        Ok(ids) => announce::will_tell(app, ids.into_iter().filter_map(|id| Some((id, *devices.get(&id)?)))),
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards of ThingsBoard not told of releases"),
     }
 }
