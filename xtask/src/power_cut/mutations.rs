@@ -19,7 +19,7 @@ struct Mutation {
     jobs: &'static [&'static str],
 }
 
-const MUTATIONS: [Mutation; 15] = [
+const MUTATIONS: [Mutation; 16] = [
     Mutation {
         name: "boot.py without its first act",
         file: "boot.py",
@@ -104,7 +104,7 @@ const MUTATIONS: [Mutation; 15] = [
     Mutation {
         name: "the target is not removed last",
         file: "goldcrest/guard.py",
-        edits: &[(" and name not in (run, \"target\"):", " and name != run:")],
+        edits: &[("(name in \"journal tries trace\" ", "(name in \"journal tries trace target\" ")],
         jobs: &["fat-2M/small update/0", "littlefs-32-2M/small update/0"],
     },
     Mutation {
@@ -116,7 +116,7 @@ const MUTATIONS: [Mutation; 15] = [
     Mutation {
         name: "FAT: a file is renamed over another",
         file: "goldcrest/guard.py",
-        edits: &[("    if fat():\n        copy(src, dst)", "    if False:\n        copy(src, dst)")],
+        edits: &[("    if fat():\n        copy(name, path)", "    if False:\n        copy(name, path)")],
         jobs: &["fat-2M/small update/0", "fat-2M/rollback of a crash/0"],
     },
     Mutation {
@@ -132,8 +132,17 @@ const MUTATIONS: [Mutation; 15] = [
         jobs: &["littlefs-32-2M/source static/60"],
     },
     Mutation {
+        name: "FAT: noise in the agent's folder stops the guard",
+        file: "goldcrest/guard.py",
+        edits: &[(
+            "        except ValueError:  # noise, or another name\n",
+            "        except UnicodeError:\n            raise\n        except ValueError:\n",
+        )],
+        jobs: &["fat-256K/rollback of the first install/40"],
+    },
+    Mutation {
         name: "source: a failed version is news",
-        file: "sources/web.py",
+        file: "sources/source.py",
         edits: &[(" or failed in ids else 200", " else 200")],
         jobs: &["littlefs-32-2M/source static, rollback/0"],
     },
