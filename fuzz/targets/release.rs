@@ -3,7 +3,7 @@
 
 use goldcrest_core::archive;
 use goldcrest_core::keyring::Keyring;
-use goldcrest_core::{Digest, SignedManifest, mpy::MpyAbi};
+use goldcrest_core::{Digest, SignedManifest, mpy::MpyHeader};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(signed) = SignedManifest::parse(bytes) {
@@ -16,6 +16,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let objects: usize = archive.objects.values().map(|wire| wire.len()).sum();
         assert!(objects <= bytes.len(), "objects are parts of the archive");
     }
-    MpyAbi::parse(bytes).ok();
+    MpyHeader::parse(bytes).ok();
     goldcrest_core::object::from_wire(bytes, 4096, &Digest::of(b"")).ok();
 });
