@@ -56,7 +56,7 @@ impl Scene {
         both.0.extend(both.1.clone());
         let mut files = vec![("goldcrest.json".to_owned(), serde_json::to_vec(&settings)?)];
         files.push(("main.py".to_owned(), program("0")));
-        for name in [modules, &["web"]].concat() {
+        for name in [modules, &["source", "store", "web"]].concat() {
             let source = std::fs::read(format!("{SOURCES}/{name}.py"))?;
             files.push((format!("lib/goldcrest/sources/{name}.py"), source));
         }
