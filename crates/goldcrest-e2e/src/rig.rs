@@ -72,6 +72,19 @@ impl Rig {
     }
 }
 
+/// These modules of the agent's sources, as files of a board.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn source_modules(names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    let read = |name: &&str| {
+        let path = format!("{}/../../agent/sources/{name}.py", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read(&path).with_context(|| format!("agent/sources/{name}.py"))?;
+        Ok((format!("lib/goldcrest/sources/{name}.py"), text))
+    };
+    names.iter().map(read).collect()
+}
+
 /// Settings of a board that checks in every second and gives a trial five seconds.
 pub fn quick(server: &str, token: &str) -> BoardJson {
     BoardJson {

@@ -4,11 +4,10 @@ use anyhow::{Context, Result, ensure};
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::emulators::git::{Account, Forge, GitServer};
 use goldcrest_e2e::origin::Origin;
-use goldcrest_e2e::rig::{LIMIT, program, quick, user_files};
+use goldcrest_e2e::rig::{LIMIT, program, quick, source_modules, user_files};
 use goldcrest_fleet::{Board, Events, Tree};
 use serde_json::{Value, json};
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../agent/sources");
 const ACCOUNT: Account = Account { user: "ann", token: "t0ken" };
 /// A file that stays the same in every commit.
 const SAME: &[u8] = b"SAME = 'in every commit'\n";
@@ -48,11 +47,7 @@ impl Scene {
         let settings = serde_json::to_vec(&settings)?;
         let main = program("0");
         let mut files: Vec<(String, Vec<u8>)> = vec![("goldcrest.json".into(), settings), ("main.py".into(), main)];
-        for name in ["git", "source", "store", "tree", "walk", "web"] {
-            let source =
-                std::fs::read(format!("{SOURCES}/{name}.py")).with_context(|| format!("agent/sources/{name}.py"))?;
-            files.push((format!("lib/goldcrest/sources/{name}.py"), source));
-        }
+        files.extend(source_modules(&["git", "source", "store", "tree", "walk", "web"])?);
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
         let json = quick("http://127.0.0.1:1", "none");
         let mut board = self.bench.rig.board("kitchen", &json, &self.bench.keyring, &files).await?;

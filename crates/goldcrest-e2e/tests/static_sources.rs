@@ -3,11 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::device::nginx::Nginx;
-use goldcrest_e2e::rig::{LIMIT, program, quick, user_files};
+use goldcrest_e2e::rig::{LIMIT, program, quick, source_modules, user_files};
 use goldcrest_fleet::{Board, Events};
 use serde_json::{Value, json};
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../agent/sources");
 const MAC: &str = "aabbccddeeff";
 const LOGIN: &str = "ann:s3cret";
 
@@ -56,10 +55,7 @@ impl Scene {
         both.0.extend(both.1.clone());
         let mut files = vec![("goldcrest.json".to_owned(), serde_json::to_vec(&settings)?)];
         files.push(("main.py".to_owned(), program("0")));
-        for name in [modules, &["source", "store", "web"]].concat() {
-            let source = std::fs::read(format!("{SOURCES}/{name}.py"))?;
-            files.push((format!("lib/goldcrest/sources/{name}.py"), source));
-        }
+        files.extend(source_modules(&[modules, &["source", "store", "web"]].concat())?);
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
         let json = quick("http://127.0.0.1:1", "none");
         let mut board = self.bench.rig.board("kitchen", &json, &self.bench.keyring, &files).await?;

@@ -27,6 +27,7 @@ use crate::content;
 use crate::failure::{ApiFailure, Failure, ForeignFailure};
 use crate::git::GitSettings;
 use crate::listener::Peer;
+use crate::request::percent_decoded;
 use crate::store::FeedRow;
 use crate::token;
 
@@ -179,7 +180,7 @@ impl Call {
     /// `Invalid` when it is not there.
     fn value(&self, name: &str) -> Result<String, Failure> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let found = pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decode(value));
+        let found = pairs.find(|(key, _)| *key == name).and_then(|(_, value)| percent_decoded(value));
         found.ok_or_else(|| Failure::Invalid(format!("the query has no {name}")))
     }
 
@@ -192,7 +193,7 @@ impl Call {
 pub(crate) fn segments(path: &str) -> Option<Vec<String>> {
     let mut segments = Vec::new();
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-        let segment = decode(segment)?;
+        let segment = percent_decoded(segment)?;
         let climbs = segment == "." || segment == ".." || segment.contains(['/', '\\', '\0']);
         if segments.len() == MAX_SEGMENTS || climbs {
             return None;
@@ -200,21 +201,6 @@ pub(crate) fn segments(path: &str) -> Option<Vec<String>> {
         segments.push(segment);
     }
     Some(segments)
-}
-
-/// Percent-decoded text.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [rest.next()?, rest.next()?];
-        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Whether the caller showed what the feed asks for, as Basic credentials.

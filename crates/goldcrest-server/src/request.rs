@@ -148,6 +148,21 @@ impl Pieces {
     }
 }
 
+/// Percent-decoded text; `None` when a `%` stands before no two hexadecimal digits, or it is no UTF-8.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        bytes.push(u8::try_from(digit()? << 4 | digit()?).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn too_large(max: usize) -> Failure {
     Failure::TooLarge(format!("the body has more than {max} bytes"))
 }

@@ -1,17 +1,13 @@
 //! The two that are measured: `goldcrest serve` with enrolled devices, and mosquitto as Debian has it.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::bench::Bench;
+use crate::mosquitto::Mosquitto;
 
-/// How long mosquitto may take to listen.
-const START_LIMIT: Duration = Duration::from_secs(10);
 /// Kernel ticks of a second, as `/proc/<pid>/stat` counts: fixed for programs on Linux.
 const TICKS: f64 = 100.0;
 
@@ -38,18 +34,7 @@ pub struct Peer {
 #[expect(dead_code, reason = "held so that the processes and folders live")]
 enum Kept {
     Ours(Box<Bench>),
-    Mosquitto(Running, TempDir),
-}
-
-/// A process that ends with the value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
+    Mosquitto(Mosquitto),
 }
 
 impl Peer {
@@ -81,34 +66,12 @@ impl Peer {
     /// # Errors
     /// When there is no mosquitto or it does not start.
     pub fn mosquitto(count: usize) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let configuration = folder.path().join("mosquitto.conf");
-        let text = format!(
+        let mut broker = Mosquitto::prepare()?;
+        let port = broker.port();
+        broker.start(&format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nlog_type error\n"
-        );
-        std::fs::write(&configuration, text)?;
-        let binary = ["/usr/sbin/mosquitto", "mosquitto"]
-            .into_iter()
-            .find(|b| !b.starts_with('/') || std::path::Path::new(b).exists());
-        let mut command = Command::new(binary.unwrap_or("mosquitto"));
-        let child = command
-            .arg("-c")
-            .arg(&configuration)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut running = Running(child.context("cannot run mosquitto (Debian: apt-get install mosquitto)")?);
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let deadline = Instant::now() + START_LIMIT;
-        while TcpStream::connect(address).is_err() {
-            if running.0.try_wait()?.is_some() || Instant::now() > deadline {
-                bail!("mosquitto does not start");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let pid = running.0.id();
+        ))?;
+        let (address, pid) = (SocketAddr::from(([127, 0, 0, 1], port)), broker.pid().context("a process")?);
         let login = ("user".to_owned(), "password".to_owned());
         Ok(Self {
             name: "mosquitto",
@@ -118,7 +81,7 @@ impl Peer {
             publisher: login,
             own: "devices/{}/app/notify".to_owned(),
             ids: (0..i64::try_from(count)?).collect(),
-            _kept: Kept::Mosquitto(running, folder),
+            _kept: Kept::Mosquitto(broker),
         })
     }
 

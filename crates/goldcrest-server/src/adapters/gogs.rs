@@ -148,7 +148,7 @@ fn check_token(feed: &FeedRow, call: &Call, asked: &Asked) -> Result<(), Failure
 fn query_fields(query: &str) -> Vec<(String, String)> {
     let field = |pair: &str| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = super::decode(&value.replace('+', " "));
+        let value = super::percent_decoded(&value.replace('+', " "));
         (key.to_owned(), value.unwrap_or_else(|| char::REPLACEMENT_CHARACTER.to_string()))
     };
     query.split('&').map(field).collect()

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::session::Start;
 use crate::App;
+use crate::request::percent_decoded;
 
 /// How long the broker may take to be reached, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,22 +88,6 @@ impl AttachSettings {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port, user: user.transpose()?, is_tls, ca: None })
     }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let decoded = match byte {
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            plain => plain,
-        };
-        bytes.push(decoded);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The attachment of this server.

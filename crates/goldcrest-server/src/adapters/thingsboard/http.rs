@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::super::{Call, bytes, decode};
+use super::super::{Call, bytes, percent_decoded};
 use super::attributes::{self, Asked};
 use super::downloads::{Wanted, slice};
 use super::{Device, MAX_PAYLOAD, NAME, calls, claims, provision, reading, states, wait_in};
@@ -147,5 +147,5 @@ fn listed(call: &Call, key: &str) -> Option<String> {
 
 fn params<'a>(call: &'a Call, key: &'a str) -> impl Iterator<Item = String> + 'a {
     let pairs = call.query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(name, _)| *name == key).filter_map(|(_, value)| decode(&value.replace('+', " ")))
+    pairs.filter(move |(name, _)| *name == key).filter_map(|(_, value)| percent_decoded(&value.replace('+', " ")))
 }
