@@ -25,19 +25,20 @@ _SHOWN = 5  # bad cuts of a job that are printed
 class Job:
     """A flash, the modes of its cuts, and how many of each case's cuts are made without and with `full`."""
 
-    def __init__(self, name, make, modes, some, full, each=1):
+    def __init__(self, name, make, modes, some, full, each=1, tight=False):
         self.name = name
         self.make = make
         self.modes = modes
         self.limits = some, full
         self.each = each  # of how many cases a slice takes one
+        self.tight = tight  # each small module takes a block of its own: no room for a source of ten modules beside its package
 
 
 JOBS = (
     Job("littlefs-32-2M", lambda: Nor(512, 32), MODES, 20, 0),
     Job("littlefs-256-256K", lambda: Nor(64, 256), MODES, 10, 60, 3),
     Job("littlefs-256-2M", lambda: Nor(512, 256), MODES, 0, 40),
-    Job("littlefs-32-256K", lambda: Nor(64, 32), MODES, 0, 40),
+    Job("littlefs-32-256K", lambda: Nor(64, 32), MODES, 0, 40, tight=True),
     Job("fat-2M", lambda: Sectors(4096), ("clean",), 10, 0),
     Job("fat-256K", lambda: Sectors(512), ("clean",), 0, 40),
     Job("fat_raw_nor-2M", lambda: RawNor(512), ("clean", "torn"), 4, 40, 5),
@@ -183,6 +184,8 @@ def main():
                 if job is JOBS[0]:
                     source = case.name.split(",")[0]
                     print("%s/%s/%d" % (job.name, case.name, -(-_SOURCE_CUTS // len([c for c in CASES if c.name.split(",")[0] == source]))))
+            elif job.tight and hasattr(case.site, "broker"):
+                continue
             elif (full or limit and (i % job.each == 0 or case.fill)) and (small or not case.fill):
                 print("%s/%s/%d" % (job.name, case.name, 0 if full and case.fill else limit))
 

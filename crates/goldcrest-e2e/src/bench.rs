@@ -20,6 +20,7 @@ pub struct Bench {
     options: Vec<String>,
     address: String,
     mqtt: String,
+    https: Option<String>,
     token: String,
     /// What its boards trust at first.
     pub keyring: Vec<u8>,
@@ -55,6 +56,7 @@ impl Bench {
             options,
             address: "127.0.0.1:0".to_owned(),
             mqtt: String::new(),
+            https: None,
             token: String::new(),
             keyring: Vec::new(),
         };
@@ -82,6 +84,11 @@ impl Bench {
     /// `127.0.0.1:port` of MQTT; another port after each start.
     pub fn mqtt(&self) -> &str {
         &self.mqtt
+    }
+
+    /// `https://127.0.0.1:port`, when its options ask for it; another port after each start.
+    pub fn https(&self) -> Option<&str> {
+        self.https.as_deref()
     }
 
     /// The admin token.
@@ -117,6 +124,7 @@ impl Bench {
             .and_then(|url| url.strip_prefix("mqtt://"))
             .context("an mqtt url")?
             .clone_into(&mut self.mqtt);
+        self.https = said["https"].as_str().map(str::to_owned);
         if let Some(token) = said["admin_token"].as_str() {
             token.clone_into(&mut self.token);
         }
