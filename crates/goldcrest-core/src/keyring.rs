@@ -17,12 +17,17 @@ pub const MAX_RELEASE_KEYS: usize = 64;
 /// Most revoked keys.
 pub const MAX_REVOKED: usize = 256;
 
+/// Most roots that must sign.
+pub const MAX_THRESHOLD: usize = 8;
+/// Most signatures: those of this keyring's roots, and those of the one before.
+const MAX_SIGNATURES: usize = 2 * MAX_THRESHOLD;
+
 /// What a keyring says, before it is signed. Lists are in any order until they are signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyringContent {
     /// At least 1; a successor has a higher one.
     pub version: u64,
-    /// Distinct root keys that must sign: 1 to the number of roots.
+    /// Distinct root keys that must sign: 1 to the number of roots, at most [`MAX_THRESHOLD`].
     pub threshold: u64,
     /// Keys that sign keyrings, sorted by id.
     pub roots: Vec<PublicKey>,
@@ -39,7 +44,7 @@ pub struct Keyring {
     pub content: KeyringContent,
     /// Over the signed bytes.
     pub digest: Digest,
-    /// One to eight signatures, not yet verified.
+    /// One to sixteen signatures, not yet verified.
     pub signatures: Vec<Signature>,
     body: String,
 }
@@ -50,7 +55,7 @@ impl Keyring {
     /// # Errors
     /// `format`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        let signed = split_signed(bytes, MAX_KEYRING)?;
+        let signed = split_signed(bytes, MAX_KEYRING, MAX_SIGNATURES)?;
         let content = read(signed.body)?;
         Ok(Self { content, digest: signed.digest, signatures: signed.signatures, body: signed.body.to_owned() })
     }
@@ -215,9 +220,9 @@ fn check(content: &KeyringContent) -> Result<(), Refused> {
     if content.version == 0 || content.version > crate::line::MAX_NUMBER {
         return Err(Refusal::Format.because("the version of a keyring starts at 1"));
     }
-    if content.threshold == 0 || content.threshold > content.roots.len() as u64 {
-        let detail =
-            format!("threshold {} with {} roots: 1 to the number of roots", content.threshold, content.roots.len());
+    let most = MAX_THRESHOLD.min(content.roots.len());
+    if content.threshold == 0 || content.threshold > most as u64 {
+        let detail = format!("threshold {} with {} roots: 1 to {most}", content.threshold, content.roots.len());
         return Err(Refusal::Format.because(detail));
     }
     Ok(())

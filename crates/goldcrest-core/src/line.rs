@@ -8,8 +8,6 @@ use crate::signature::{KeyId, Signature};
 
 /// Most bytes of one line, without its line end.
 pub(crate) const MAX_LINE: usize = 1024;
-/// Most signatures under one text.
-pub(crate) const MAX_SIGNATURES: usize = 8;
 /// Largest number: what a double holds exactly.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
@@ -25,7 +23,7 @@ pub(crate) struct SignedText<'a> {
 ///
 /// # Errors
 /// `format` for other than UTF-8 with LF line ends, a line that is too long, no signature, too many, or one that is malformed.
-pub(crate) fn split_signed(bytes: &[u8], max_bytes: usize) -> Result<SignedText<'_>, Refused> {
+pub(crate) fn split_signed(bytes: &[u8], max_bytes: usize, max_signatures: usize) -> Result<SignedText<'_>, Refused> {
     if bytes.len() > max_bytes {
         return Err(Refusal::Format.because(format!("{} bytes: {max_bytes} are allowed", bytes.len())));
     }
@@ -48,8 +46,8 @@ pub(crate) fn split_signed(bytes: &[u8], max_bytes: usize) -> Result<SignedText<
     };
     let (body, tail) = text.split_at(body_len);
     let signatures = tail.split_terminator('\n').map(parse_signature).collect::<Result<Vec<_>, _>>()?;
-    if signatures.len() > MAX_SIGNATURES {
-        return Err(Refusal::Format.because(format!("more than {MAX_SIGNATURES} signatures")));
+    if signatures.len() > max_signatures {
+        return Err(Refusal::Format.because(format!("more than {max_signatures} signatures")));
     }
     Ok(SignedText { body, digest: Digest::of(body.as_bytes()), signatures })
 }

@@ -27,6 +27,8 @@ pub const MAX_FILE_SIZE: u64 = 16 << 20;
 pub const MAX_TOTAL_SIZE: u64 = 64 << 20;
 /// Most `keep` patterns.
 pub const MAX_KEEP: usize = 64;
+/// Most signatures.
+const MAX_SIGNATURES: usize = 8;
 /// The agent protocol of this version.
 pub const AGENT_PROTOCOL: u32 = 1;
 
@@ -148,7 +150,7 @@ impl SignedManifest {
     /// # Errors
     /// `format`, `path`, `path-long` or `duplicate`, with the line.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        let signed = split_signed(bytes, MAX_MANIFEST)?;
+        let signed = split_signed(bytes, MAX_MANIFEST, MAX_SIGNATURES)?;
         let manifest = read::read(signed.body)?;
         manifest.validate()?;
         Ok(Self { manifest, digest: signed.digest, signatures: signed.signatures, body: signed.body.to_owned() })

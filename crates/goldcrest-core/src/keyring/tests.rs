@@ -59,6 +59,22 @@ fn a_list_above_its_limit_is_refused() {
 }
 
 #[test]
+fn the_roots_of_two_keyrings_that_share_none_can_all_sign() {
+    let body = write(&Keyring::build_and_sign(content(1, 1), &[&root_a()]).unwrap().content);
+    let mut signatures = vec![root_a().sign(body.as_bytes()); 2 * MAX_THRESHOLD];
+    assert_eq!(Keyring::parse(&join_signed(&body, &signatures)).unwrap().verify_self(), Ok(()));
+    signatures.push(root_b().sign(body.as_bytes()));
+    let refused = Keyring::parse(&join_signed(&body, &signatures)).unwrap_err();
+    assert_eq!(refused.to_string(), "format: more than 16 signatures");
+    let mut many = content(1, 8);
+    many.roots = (1..=9).map(|n| PublicKey::from_modulus(vec![0x81 | n << 1; 256]).unwrap()).collect();
+    many.roots.sort_by_key(PublicKey::id);
+    assert!(read(&write(&many)).is_ok());
+    many.threshold = 9;
+    assert_eq!(read(&write(&many)).unwrap_err().to_string(), "format: threshold 9 with 9 roots: 1 to 8");
+}
+
+#[test]
 fn the_same_key_twice_is_refused() {
     let mut twice = content(1, 1);
     twice.release = vec![root_a().public().clone(), root_a().public().clone()];
