@@ -2,7 +2,10 @@
 
 use crate::{adapters, mqtt};
 
-/// Frames of one MQTT connection; the first byte chooses the version.
+/// Frames of one MQTT connection, the first byte chooses the version; behind them two filters and a topic.
+///
+/// # Panics
+/// When a filter covers another, but not what that one matches: a finding.
 pub fn mqtt(bytes: &[u8]) {
     mqtt::fuzz(bytes);
 }

@@ -207,8 +207,13 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         }
         rest = &rest[end..];
     }
-    if let Ok(text) = std::str::from_utf8(rest) {
-        let (filter, name) = text.split_once(' ').unwrap_or((text, text));
-        assert!(!topic::matches(filter, name) || topic::covers(filter, name), "{filter:?} {name:?}");
+    let mut words = std::str::from_utf8(rest).unwrap_or_default().split(' ');
+    if let (Some(wide), Some(narrow), Some(name)) = (words.next(), words.next(), words.next())
+        && topic::is_filter(wide)
+        && topic::is_filter(narrow)
+        && topic::is_topic(name)
+    {
+        let is_kept = !topic::covers(wide, narrow) || !topic::matches(narrow, name) || topic::matches(wide, name);
+        assert!(is_kept, "{wide:?} covers {narrow:?}, but does not match {name:?}");
     }
 }
