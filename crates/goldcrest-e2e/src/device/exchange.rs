@@ -11,6 +11,8 @@ pub struct Exchange {
     pub up: u64,
     /// Bytes of the answer, its head included.
     pub down: u64,
+    /// Of these the body.
+    pub body: u64,
 }
 
 /// The exchanges of one keep-alive connection. A message that was cut off counts with the bytes that there are, so the sums are
@@ -27,6 +29,7 @@ pub fn read(up: &[u8], down: &[u8]) -> Vec<Exchange> {
             status: answer.line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
             up: request.bytes,
             down: answer.bytes,
+            body: answer.body,
         });
     }
     exchanges
@@ -35,6 +38,7 @@ pub fn read(up: &[u8], down: &[u8]) -> Vec<Exchange> {
 struct Message {
     line: String,
     bytes: u64,
+    body: u64,
 }
 
 /// Takes one message off the front.
@@ -54,7 +58,7 @@ fn message(bytes: &mut &[u8], is_answer: bool) -> Message {
         .unwrap_or(0);
     let end = head_length.saturating_add(length).min(whole.len());
     *bytes = &whole[end..];
-    Message { line, bytes: end as u64 }
+    Message { line, bytes: end as u64, body: (end - head_length) as u64 }
 }
 
 #[cfg(test)]
@@ -63,8 +67,8 @@ mod tests {
 
     use super::{Exchange, read};
 
-    fn exchange(path: &str, status: u16, up: u64, down: u64) -> Exchange {
-        Exchange { path: path.to_owned(), status, up, down }
+    fn exchange(path: &str, status: u16, up: u64, down: u64, body: u64) -> Exchange {
+        Exchange { path: path.to_owned(), status, up, down, body }
     }
 
     #[test]
@@ -72,7 +76,7 @@ mod tests {
         let up = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nGETGET /c HTTP/1.1\r\n\r\n";
         let down = b"HTTP/1.1 226 IM Used\r\nContent-Length: 4\r\n\r\n\r\n\r\nHTTP/1.1 304 X\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
         let exchanges = read(up, down);
-        let expected = [exchange("/a", 226, 28, 47), exchange("/b", 304, 42, 37), exchange("/c", 200, 19, 19)];
+        let expected = [exchange("/a", 226, 28, 47, 4), exchange("/b", 304, 42, 37, 0), exchange("/c", 200, 19, 19, 0)];
         assert_eq!(exchanges, expected);
         assert_eq!(exchanges.iter().map(|e| e.up).sum::<u64>(), up.len() as u64);
         assert_eq!(exchanges.iter().map(|e| e.down).sum::<u64>(), down.len() as u64);
@@ -81,8 +85,8 @@ mod tests {
     #[test]
     fn a_connection_that_was_cut_counts_what_came() {
         let exchanges = read(b"GET /a HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
-        assert_eq!(exchanges, [exchange("/a", 200, 19, 43)]);
-        assert_eq!(read(b"GET /a HT", b""), [exchange("/a", 0, 9, 0)]);
+        assert_eq!(exchanges, [exchange("/a", 200, 19, 43, 3)]);
+        assert_eq!(read(b"GET /a HT", b""), [exchange("/a", 0, 9, 0, 0)]);
         assert_eq!(read(b"", b""), []);
     }
 }

@@ -41,6 +41,8 @@ pub struct Update {
     pub offer_down: u64,
     /// Ours: the answers that carry files, with their heads.
     pub objects_down: u64,
+    /// Ours: the bodies of all these: the manifest with its signature and the files.
+    pub bodies_down: u64,
     /// Ours: everything to the board from power-on until it has confirmed, with two boots and all reports.
     pub down: u64,
     /// Ours: everything from the board.
@@ -140,6 +142,7 @@ fn traffic(connections: &[(Vec<u8>, Vec<u8>)]) -> Update {
         } else {
             update.objects_down += exchange.down;
         }
+        update.bodies_down += exchange.body;
         update.deltas += u64::from(exchange.status == 226);
         update.whole += u64::from(exchange.status != 226);
     }
@@ -171,7 +174,8 @@ mod tests {
             (up.to_vec(), down.to_vec()),
             (b"GET /d/v1/checkin?x HTTP/1.1\r\n\r\n".to_vec(), b"HTTP/1.1 304 X\r\n\r\n".to_vec()),
         ];
-        let expected = Update { offer_down: 44, objects_down: 40, deltas: 1, whole: 1, ..Update::default() };
+        let expected =
+            Update { offer_down: 44, objects_down: 40, bodies_down: 3, deltas: 1, whole: 1, ..Update::default() };
         assert_eq!(traffic(&recorded), expected);
     }
 
