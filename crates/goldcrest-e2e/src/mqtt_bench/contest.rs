@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::Client;
 use super::peers::Peer;
+use crate::bench::Bench;
 
 /// Clients that connect at the same time.
 const CONNECTING: usize = 64;
@@ -38,6 +39,8 @@ pub struct Figures {
     pub to_each_ms: f64,
     /// Microseconds of its processor time for one of them, publish and delivery.
     pub to_each_us: f64,
+    /// Of ours: milliseconds from the command that moves a channel until every device has heard of its release.
+    pub told_ms: Option<f64>,
 }
 
 /// Connects all clients of a peer and puts it to work.
@@ -75,16 +78,48 @@ pub async fn measure(peer: &Peer) -> Result<Figures> {
         clients = receive(clients).await?;
         to_each.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let messages = float(count * ROUNDS);
+    let to_each_us = (peer.processor_s()? - between) * 1e6 / float(count * ROUNDS);
+    let told_ms = match peer.bench() {
+        Some(bench) => Some(move_channel(peer, bench, clients).await?),
+        None => None,
+    };
     Ok(Figures {
         bytes_idle,
         connects_s: float(count) / seconds,
         connect_us,
         to_all_ms: median(to_all),
-        to_all_us: (between - processor) * 1e6 / messages,
+        to_all_us: (between - processor) * 1e6 / float(count * ROUNDS),
         to_each_ms: median(to_each),
-        to_each_us: (peer.processor_s()? - between) * 1e6 / messages,
+        to_each_us,
+        told_ms,
     })
+}
+
+/// Moves the channel that all devices follow. -> milliseconds until the last has heard.
+async fn move_channel(peer: &Peer, bench: &Bench, mut clients: Vec<Client>) -> Result<f64> {
+    let command = |words: &[&str]| tokio::task::block_in_place(|| bench.cli(words));
+    tokio::task::block_in_place(|| bench.publish("1", &[("main.py", b"print('hi')\n")]))?;
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.subscribe(&peer.desired_topic(number)).await?;
+    }
+    let mut waiting = JoinSet::new();
+    for (number, mut client) in clients.into_iter().enumerate() {
+        let wanted = peer.desired_topic(number);
+        waiting.spawn(async move {
+            loop {
+                let message = timeout(LIMIT, client.message()).await.context("a device was not told")??;
+                if message.topic == wanted && String::from_utf8_lossy(&message.payload).contains("\"version\":\"1\"") {
+                    return Ok::<_, anyhow::Error>(client);
+                }
+            }
+        });
+    }
+    let start = Instant::now();
+    command(&["channel", "set", "stable", "1"])?;
+    while let Some(told) = waiting.join_next().await {
+        told??;
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
 async fn connect(peer: &Peer) -> Result<Vec<Client>> {
@@ -149,7 +184,7 @@ pub fn json_of(figures: &Figures) -> Value {
         "bytes_idle": figures.bytes_idle.round(), "connects_s": figures.connects_s.round(),
         "connect_us": figures.connect_us.round(), "to_all_ms": rounded(figures.to_all_ms),
         "to_all_us": rounded(figures.to_all_us), "to_each_ms": rounded(figures.to_each_ms),
-        "to_each_us": rounded(figures.to_each_us),
+        "to_each_us": rounded(figures.to_each_us), "told_ms": figures.told_ms.map(f64::round),
     })
 }
 
@@ -172,6 +207,9 @@ pub fn table(peers: &[(&str, Figures); 2], count: usize) -> String {
     let mut text = format!("| what | {one} | {two} | ratio |\n|---|---|---|---|\n");
     for (what, ours, theirs) in rows {
         text += &format!("| {what} | {ours:.1} | {theirs:.1} | {:.2} |\n", ours / theirs);
+    }
+    if let Some(told_ms) = a.told_ms {
+        text += &format!("| a channel moves until {count} devices know their release, ms | {told_ms:.0} | | |\n");
     }
     text
 }

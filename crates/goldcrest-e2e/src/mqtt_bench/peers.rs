@@ -27,14 +27,13 @@ pub struct Peer {
     own: String,
     ids: Vec<i64>,
     /// Its processes and folders live as long as the value.
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// What lives as long as the peer.
-#[expect(dead_code, reason = "held so that the processes and folders live")]
 enum Kept {
     Ours(Box<Bench>),
-    Mosquitto(Mosquitto),
+    Mosquitto(#[expect(dead_code, reason = "held so that the process and its folder live")] Mosquitto),
 }
 
 impl Peer {
@@ -58,7 +57,7 @@ impl Peer {
         let (address, pid) = (bench.mqtt().parse()?, bench.pid().context("a process")?);
         let publisher = ("operator".to_owned(), bench.token().to_owned());
         let own = "goldcrest/v1/{}/app/notify".to_owned();
-        Ok(Self { name: "goldcrest", address, pid, clients, publisher, own, ids, _kept: Kept::Ours(Box::new(bench)) })
+        Ok(Self { name: "goldcrest", address, pid, clients, publisher, own, ids, kept: Kept::Ours(Box::new(bench)) })
     }
 
     /// mosquitto without persistence or passwords: the least that it can do.
@@ -81,13 +80,26 @@ impl Peer {
             publisher: login,
             own: "devices/{}/app/notify".to_owned(),
             ids: (0..i64::try_from(count)?).collect(),
-            _kept: Kept::Mosquitto(broker),
+            kept: Kept::Mosquitto(broker),
         })
     }
 
     /// The topic that only this client is told on.
     pub fn own_topic(&self, number: usize) -> String {
         self.own.replace("{}", &self.ids[number].to_string())
+    }
+
+    /// Our server, when it is this one.
+    pub fn bench(&self) -> Option<&Bench> {
+        match &self.kept {
+            Kept::Ours(bench) => Some(bench),
+            Kept::Mosquitto(_) => None,
+        }
+    }
+
+    /// The topic on which a device of ours hears of the release that it is to run.
+    pub fn desired_topic(&self, number: usize) -> String {
+        format!("goldcrest/v1/{}/desired", self.ids[number])
     }
 
     /// Bytes of memory that its process holds now.
