@@ -304,7 +304,7 @@ def fetch(http, name, size, digest, old, p):
     """Fetch one object to its staged file, and check what the flash has of it."""
     have = os.stat(name)[6] if guard.kind(name) else 0
     status = http.request(
-        "/d/v1/objects/" + digest + (old and "?from=" + old),
+        "/d/v1/objects/" + digest + "?from=" + old,
         "Range: bytes=%d-\r\n" % have if size > have >= 16384 else "",
     )
     load(http, status, name, size, status == 206 or status == 200 and http.left == size, p)

@@ -216,7 +216,7 @@ def test_staged_files_are_not_fetched_again():
     b.fresh()
     board.install_fakes()
     assert board.check() == "reset"
-    assert [p[-64:] for _, p in board.server.requests[n:] if "objects" in p] == [last]
+    assert [p[14:78] for _, p in board.server.requests[n:] if "objects" in p] == [last]
 
 
 def test_staged_files_of_another_target_go():

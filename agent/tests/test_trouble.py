@@ -207,7 +207,7 @@ def lies_once(fault):
     board.server.patches = {}
 
     def change(reply):
-        return fault(reply) if "?from=" in board.server.requests[-1][1] else reply
+        return reply if board.server.requests[-1][1].endswith("?from=") else fault(reply)
 
     board.server.faults["/d/v1/objects/"] = change
     assert board.check() is False

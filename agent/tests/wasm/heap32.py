@@ -95,7 +95,7 @@ class Update:
         for path in sorted(files):
             old = before and before[path]
             if files[path] != old:
-                ask = "/d/v1/objects/" + signing.sha(files[path]) + ("?from=" + signing.sha(old) if old else "")
+                ask = "/d/v1/objects/" + signing.sha(files[path]) + "?from=" + (signing.sha(old) if old else "")
                 answers.append(server.answer("GET", ask, headers, b""))
         for i, answer in enumerate(answers + reports):
             self.files["net/%d" % i] = answer

@@ -162,7 +162,7 @@ impl Hostile {
                 _ => send(stream, "304 Not Modified", &headers, &Body::Whole(Vec::new())),
             };
         }
-        let body = path.strip_prefix("/d/v1/objects/").and_then(|digest| offer.objects.get(digest));
+        let body = path.strip_prefix("/d/v1/objects/").and_then(|rest| offer.objects.get(rest.split('?').next()?));
         match body {
             Some(body) => send(stream, "200 OK", "", body),
             None => send(stream, "404 Not Found", "", &Body::Whole(b"no such object\n".to_vec())),

@@ -285,11 +285,6 @@ pub(crate) fn delta(body: Vec<u8>) -> Response {
     response
 }
 
-/// Whether a response goes out with the headers that it has and no others: a delta is often shorter than a date.
-pub(crate) fn is_terse(response: &Response) -> bool {
-    response.status() == StatusCode::IM_USED
-}
-
 /// 416: the range is past the end of `size` bytes.
 pub(crate) fn range_not_satisfiable(size: u64) -> Response {
     let range = format!("bytes */{size}");

@@ -151,7 +151,7 @@ where
     let mut http = http1::Builder::new();
     http.title_case_headers(true)
         .half_close(true)
-        // The router dates responses, except those that are to be short.
+        // The router dates responses, except those to our agent.
         .auto_date_header(false)
         .max_header_size(MAX_HEAD)
         .timer(TokioTimer::new())

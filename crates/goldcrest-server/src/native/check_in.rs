@@ -19,7 +19,6 @@ use crate::store::CheckInRow;
 
 const POLL: HeaderName = HeaderName::from_static("goldcrest-poll");
 const KEYRING: HeaderName = HeaderName::from_static("goldcrest-keyring");
-const AGENT: HeaderName = HeaderName::from_static("goldcrest-agent");
 
 pub(crate) async fn check_in(
     State(app): State<Arc<App>>,
@@ -33,7 +32,7 @@ pub(crate) async fn check_in(
         run: query.run.map_or_else(|| NOTHING.into(), |digest| digest.to_string()),
         state: query.state,
         unwanted: text(&headers, &header::IF_NONE_MATCH).map(unwanted_releases).unwrap_or_default(),
-        agent: text(&headers, &AGENT).and_then(|version| version.parse().ok()),
+        agent: text(&headers, &super::AGENT).and_then(|version| version.parse().ok()),
     };
     let now_ms = app.clock.now_ms();
     app.heartbeats.beat(device.device_id, now_ms);

@@ -40,10 +40,11 @@ pub(crate) async fn get_object(
     let etag = format!("\"{digest}\"");
     // A part of a zlib stream is of no use to a board that cannot keep its inflater, so only plain forms have ranges.
     let is_plain = object.wire_size == object.size;
-    let from = query.as_deref().and_then(base_of).filter(|_| !(is_plain && headers.contains_key(header::RANGE)));
+    let from = query.as_deref().and_then(base_of);
+    let base = from.filter(|_| !(is_plain && headers.contains_key(header::RANGE)));
     let mut response = if is_known(&headers, &etag) {
         not_modified()
-    } else if let Some(delta) = delta_from(&app, device.project_id, from, &name).await? {
+    } else if let Some(delta) = delta_from(&app, device.project_id, base, &name).await? {
         let mut response = failure::delta(delta);
         response.extensions_mut().insert(ForDevice(device.name));
         return Ok(response);
@@ -52,23 +53,27 @@ pub(crate) async fn get_object(
         let part = if is_plain { part_of(&headers, &etag, size) } else { Part::Whole };
         send(&app, part, &digest, size).await?
     };
-    let found = response.headers_mut();
-    found.insert(header::ETAG, HeaderValue::from_str(&etag).context("a digest is a header value")?);
-    found.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
-    if is_plain {
-        found.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    // A board that names its base keeps files, no cache: headers would only cost it air.
+    if from.is_none() {
+        let found = response.headers_mut();
+        found.insert(header::ETAG, HeaderValue::from_str(&etag).context("a digest is a header value")?);
+        found.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
+        found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        if is_plain {
+            found.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
     }
     response.extensions_mut().insert(ForDevice(device.name));
     Ok(response)
 }
 
-/// The object that the board has instead: `from=<digest>`.
-fn base_of(query: &str) -> Option<Digest> {
-    query.split('&').find_map(|pair| pair.strip_prefix("from="))?.parse().ok()
+/// What the board has instead of the object: `from=<digest>`, or `from=` for nothing.
+fn base_of(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("from="))
 }
 
-async fn delta_from(app: &App, project_id: i64, from: Option<Digest>, to: &str) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(from) = from else { return Ok(None) };
+async fn delta_from(app: &App, project_id: i64, base: Option<&str>, to: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(from) = base.and_then(|base| base.parse::<Digest>().ok()) else { return Ok(None) };
     app.store.object_delta(project_id, &from.to_string(), to).await
 }
 
@@ -100,9 +105,7 @@ async fn send(app: &App, part: Part, digest: &Digest, size: u64) -> Result<Respo
         Part::Bytes { first, last } => partial_content(&format!("bytes {first}-{last}/{size}"), body),
         Part::Whole | Part::Unsatisfiable => body.into_response(),
     };
-    let found = response.headers_mut();
-    found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    found.insert(header::CONTENT_LENGTH, length.into());
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Ok(response)
 }
 

@@ -43,6 +43,26 @@ async fn an_object_has_every_header_that_a_cache_and_a_board_need() {
 }
 
 #[tokio::test]
+async fn a_board_that_says_what_it_has_gets_the_bytes_and_their_number() {
+    let app = TestApp::start().await;
+    let device = app.device("one").await;
+    let (release, noise, digest) = published();
+    app.admin().publish(&release).await;
+    for from in ["", digest.as_str(), "no-digest"] {
+        let path = format!("{digest}?from={from}");
+        let whole = get(&device, &path, &[]).await.expect(200);
+        assert_eq!(whole.head, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close", "{from}");
+        assert_eq!(whole.body, noise);
+        let part = get(&device, &path, &[("Range", "bytes=990-")]).await.expect(206);
+        let head = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 990-999/1000\r\nContent-Length: 10";
+        assert_eq!(part.head, format!("{head}\r\nConnection: close"), "{from}");
+    }
+    // Only our agent can do without a date.
+    let plain = crate::http::send(app.address, "GET", "/healthz", &[], b"").await.expect(200);
+    assert!(plain.header("Date").is_some());
+}
+
+#[tokio::test]
 async fn one_range_is_answered_with_its_bytes() {
     let app = TestApp::start().await;
     let device = app.device("one").await;
