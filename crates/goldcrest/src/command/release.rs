@@ -22,7 +22,7 @@ pub enum Action {
         #[arg(long)]
         package: Option<String>,
     },
-    /// Show one release with its files
+    /// Show one release with its files, and what boards fetch for it
     Show {
         /// Version
         version: String,
@@ -106,5 +106,9 @@ fn show(release: &Value) -> String {
         text += &format!("{name:<10} {} UTC\n", utc(release[key].as_u64().unwrap_or(0)));
     }
     let row = |f: &Value| vec![field(f, "path"), field(f, "size"), field(f, "digest").chars().take(12).collect()];
-    text + "\n" + &list(&release["files"], &["PATH", "BYTES", "DIGEST"], row, "no files")
+    text += "\n";
+    text += &list(&release["files"], &["PATH", "BYTES", "DIGEST"], row, "no files");
+    let row = |d: &Value| vec![field(d, "from"), field(d, "size"), field(d, "whole_size")];
+    let header = ["A BOARD THAT RUNS", "FETCHES", "WITHOUT DELTAS"];
+    text + "\n" + &list(&release["deltas"], &header, row, "no deltas: boards fetch the files that differ")
 }

@@ -36,6 +36,25 @@ fn a_deploy_that_is_confirmed_is_exit_0() {
 }
 
 #[test]
+fn a_release_shows_what_boards_fetch_for_it() {
+    let sandbox = Sandbox::new();
+    let served = sandbox.serve();
+    let device = sandbox.json(&["device", "add", "attic"]);
+    sandbox.json(&["deploy"]);
+    let first = sandbox.ok(&["release", "show", "1.0.0"]);
+    assert!(first.ends_with("\nno deltas: boards fetch the files that differ\n"), "{first}");
+    let digest = sandbox.json(&["release", "show", "1.0.0"])["digest"].as_str().unwrap().to_owned();
+    assert_eq!(check_in(&served.url, device["token"].as_str().unwrap(), &digest, "ok"), 304);
+    sandbox.ok(&["publish", "--version", "1.1.0", "--channel", "stable"]);
+    let second = sandbox.ok(&["release", "show", "1.1.0"]);
+    let rows: Vec<Vec<&str>> = second.lines().map(|line| line.split_whitespace().collect()).collect();
+    let delta = rows.last().unwrap();
+    assert_eq!((delta.len(), delta[0]), (3, "1.0.0"), "{second}");
+    assert!(delta[1].parse::<u64>().unwrap() < delta[2].parse().unwrap(), "{second}");
+    assert!(second.contains("\nA BOARD THAT RUNS  FETCHES  WITHOUT DELTAS\n"), "{second}");
+}
+
+#[test]
 fn a_halted_rollout_is_exit_7() {
     let sandbox = Sandbox::new();
     let _served = sandbox.serve();
