@@ -64,12 +64,14 @@ struct Text {
 }
 
 fn texts(target: &[u8]) -> Vec<Text> {
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let mut found = Vec::new();
     let mut at = 0;
     while at < target.len() {
-        let length = target[at..].iter().take_while(|byte| is_base64(**byte)).count();
+        let letters = target[at..].iter().take_while(is_base64).count();
+        let padding = target[at + letters..].iter().take_while(|byte| **byte == b'=').take(2).count();
+        let length = letters + padding;
         let range = at..at + length;
         if target[range.clone()].iter().all(is_hex) {
             if length >= MIN_HEX {
@@ -117,9 +119,10 @@ impl Writer<'_> {
             let group = if text.is_base64 { 4 } else { 2 };
             let end = start + (end - start) / group * group;
             let letters = &self.target[start..end];
-            let packed = if text.is_base64 { BASE64.decode(letters) } else { HEXLOWER.decode(letters) };
-            // What does not decode to the same letters is no base64 of ours and travels as it is.
-            let Some(packed) = packed.ok().filter(|_| letters.len() >= MIN_PACKED) else { continue };
+            let coding = if text.is_base64 { BASE64 } else { HEXLOWER };
+            // What the board would not write as the same letters travels as it is: the decoder also takes padding in the middle.
+            let is_same = |packed: &Vec<u8>| letters.len() >= MIN_PACKED && coding.encode(packed).as_bytes() == letters;
+            let Some(packed) = coding.decode(letters).ok().filter(is_same) else { continue };
             self.plain(ops, at..start);
             number(ops, (packed.len() as u64) << 3 | u64::from(text.is_base64) << 2 | Kind::Text as u64);
             ops.extend(packed);
