@@ -2,6 +2,7 @@
 
 mod mirror;
 mod object;
+mod opened;
 mod place;
 
 use std::fmt;
@@ -39,6 +40,15 @@ impl fmt::Debug for Repository {
 pub(crate) struct Ref {
     pub(crate) name: String,
     pub(crate) commit: Sha,
+}
+
+/// A blob that was asked for with a limit.
+#[derive(Debug)]
+pub(crate) enum Blob {
+    /// All its bytes.
+    Whole(Bytes),
+    /// It has more than the limit.
+    Larger,
 }
 
 impl Repository {
@@ -139,15 +149,13 @@ impl Repository {
         Ok(header.filter(|header| header.kind() == gix::objs::Kind::Blob).map(|header| header.size()))
     }
 
-    /// The bytes of a blob of at most [`MAX_BLOB`] bytes.
-    ///
-    /// # Errors
-    /// When it is larger: look at [`Self::blob_size`] first.
-    pub(crate) fn blob(&self, id: Sha) -> anyhow::Result<Option<Bytes>> {
-        let Some(size) = self.blob_size(id)? else { return Ok(None) };
-        anyhow::ensure!(size <= MAX_BLOB, "blob {id} has {size} bytes");
-        let mut blob = self.inner.find_blob(id.to_gix())?;
-        Ok(Some(blob.take_data().into()))
+    /// The blob of this id, when it has at most `max` bytes.
+    pub(crate) fn blob(&self, id: Sha, max: u64) -> anyhow::Result<Option<Blob>> {
+        match self.blob_size(id)? {
+            None => Ok(None),
+            Some(size) if size > max => Ok(Some(Blob::Larger)),
+            Some(_) => Ok(Some(Blob::Whole(self.inner.find_blob(id.to_gix())?.take_data().into()))),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use self::source::Source;
 use super::{Call, bytes};
 use crate::App;
 use crate::failure::{Failure, not_found, not_modified};
-use crate::git::{Commit, GitSettings, Kind, MAX_BLOB, Sha};
+use crate::git::{Blob, Commit, GitSettings, Kind, MAX_BLOB, Sha};
 use crate::store::FeedRow;
 use crate::token;
 
@@ -212,7 +212,7 @@ fn raw(source: &Source, of: &[&str], path: &[&str]) -> Result<Option<Response>, 
         Kind::Folder | Kind::Submodule => Ok(None),
         // A link is shown as git has it, as the path it leads to, and not followed.
         Kind::File | Kind::Executable | Kind::Symlink => {
-            let file = file(source, found.id)?;
+            let file = file(source, found.id, &mut { MAX_BLOB })?;
             Ok(file.map(|file| etagged(bytes(kind, file), &found.id)))
         }
     }
@@ -239,15 +239,18 @@ fn commit_of(source: &Source, of: &str) -> Result<Option<Commit>, Failure> {
     }
 }
 
-/// The bytes of a blob.
+/// The bytes of a blob, taken from what is `left` of an answer's room.
 ///
 /// # Errors
-/// `TooLarge` above [`MAX_BLOB`].
-fn file(source: &Source, id: Sha) -> Result<Option<bytes::Bytes>, Failure> {
-    match source.blob_size(id)? {
+/// `TooLarge` when it has more.
+fn file(source: &Source, id: Sha, left: &mut u64) -> Result<Option<bytes::Bytes>, Failure> {
+    match source.blob(id, MAX_BLOB.min(*left))? {
         None => Ok(None),
-        Some(size) if size > MAX_BLOB => Err(Failure::TooLarge(format!("blob {id} has more than {MAX_BLOB} bytes"))),
-        Some(_) => Ok(source.blob(id)?),
+        Some(Blob::Larger) => Err(Failure::TooLarge(format!("with blob {id} the answer has too many bytes"))),
+        Some(Blob::Whole(bytes)) => {
+            *left -= bytes.len() as u64;
+            Ok(Some(bytes))
+        }
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
+use super::Repository;
+use super::opened::Opened;
+
 /// Seconds between two fetches of a mirror, unless the feed says otherwise.
 const DEFAULT_INTERVAL_S: u64 = 300;
 /// Fewest and most seconds between two fetches.
@@ -38,6 +41,7 @@ pub(crate) struct Repositories {
     folder: PathBuf,
     /// Folders of repositories that others keep.
     roots: Vec<PathBuf>,
+    opened: Opened,
 }
 
 impl GitSettings {
@@ -87,7 +91,7 @@ fn is_visible(c: char) -> bool {
 impl Repositories {
     /// Mirrors go to `data/git`; repositories of others may be read below `roots`.
     pub(crate) fn new(data: &Path, roots: Vec<PathBuf>) -> Self {
-        Self { folder: data.join("git"), roots }
+        Self { folder: data.join("git"), roots, opened: Opened::default() }
     }
 
     /// Folder of the mirrors.
@@ -100,11 +104,16 @@ impl Repositories {
         self.folder.join(format!("{feed_id}.git"))
     }
 
-    /// Where the repository of a feed is.
+    /// The repository of a feed. Blocks.
     ///
     /// # Errors
-    /// When it is on the disk and not below a git root, also by way of a link.
-    pub(crate) fn locate(&self, feed_id: i64, settings: &GitSettings) -> anyhow::Result<PathBuf> {
+    /// When there is none, or it is on the disk and not below a git root, also by way of a link.
+    pub(crate) fn open(&self, feed_id: i64, settings: &GitSettings) -> anyhow::Result<Repository> {
+        self.opened.at(&self.locate(feed_id, settings)?)
+    }
+
+    /// Where the repository of a feed is.
+    fn locate(&self, feed_id: i64, settings: &GitSettings) -> anyhow::Result<PathBuf> {
         match &settings.git {
             Some(path) => self.below_root(path),
             None => Ok(self.mirror(feed_id)),

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
-use crate::git::{self, GitSettings, Kind, Repository, Sha};
+use crate::git::{self, Blob, GitSettings, Kind, Repository, Sha};
 use crate::store::{FeedRow, GitFeedRow};
 
 /// Repositories that are looked at at the same time.
@@ -205,7 +205,7 @@ fn examine(
         let remote = app.repositories.check_remote(remote)?;
         git::fetch(&app.repositories.mirror(feed_id), &remote, interrupt)?;
     }
-    let repository = Repository::open(&app.repositories.locate(feed_id, settings)?)?;
+    let repository = app.repositories.open(feed_id, settings)?;
     let Some(branch) = settings.branch.clone().map_or_else(|| repository.default_branch(), |name| Ok(Some(name)))?
     else {
         return Ok(None);
@@ -245,9 +245,8 @@ fn search(
             Kind::Submodule => trouble.push(format!("{shown} is a submodule: its files are in another repository")),
             Kind::Symlink => {}
             Kind::File | Kind::Executable => {
-                let is_small = repository.blob_size(entry.id)?.is_some_and(|size| size <= LFS_POINTER_MAX);
-                let pointer = if is_small { repository.blob(entry.id)? } else { None };
-                if pointer.is_some_and(|bytes| git::is_lfs_pointer(&bytes)) {
+                let small = repository.blob(entry.id, LFS_POINTER_MAX)?;
+                if matches!(small, Some(Blob::Whole(bytes)) if git::is_lfs_pointer(&bytes)) {
                     trouble.push(format!("{shown} is a pointer of git LFS: its content is not in the repository"));
                 }
             }

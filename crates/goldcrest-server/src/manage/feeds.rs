@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapter::Adapter;
 use crate::failure::{ApiFailure, Failure, created, no_content, not_found};
-use crate::git::{GitSettings, Repository};
+use crate::git::GitSettings;
 use crate::request::{Admin, Captures, JsonBody, QueryOf};
 use crate::store::{FeedRow, NewFeed, is_taken};
 use crate::{App, adapters, token};
@@ -181,8 +181,7 @@ fn check_git(app: &App, path: &str, settings: &str, has_package: bool) -> Result
     }
     if settings.git.is_some() {
         // A new feed has no mirror, so its id does not matter.
-        let path = app.repositories.locate(0, &settings).map_err(refused)?;
-        Repository::open(&path).map_err(refused)?;
+        app.repositories.open(0, &settings).map_err(refused)?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 
+use super::contents;
 use super::source::Source;
 use crate::failure::Failure;
 use crate::git::{Commit, Kind, Sha};
@@ -59,10 +59,7 @@ pub(super) fn pack(source: &Source, commit: &Commit, name: &str, form: Form) -> 
         if item.kind == Kind::Folder {
             return Ok(Vec::new());
         }
-        let size = source.blob_size(item.id)?.with_context(|| format!("blob {} is missing", item.id))?;
-        let full = || Failure::TooLarge(format!("the archive has more than {MAX_BYTES} bytes"));
-        left = left.checked_sub(size).ok_or_else(full)?;
-        Ok(super::file(source, item.id)?.map(Vec::from).unwrap_or_default())
+        Ok(contents::present(source, item.id, &mut left)?.into())
     };
     match form {
         Form::TarGz => {

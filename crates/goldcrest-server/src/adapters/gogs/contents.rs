@@ -8,7 +8,7 @@ use super::answers::json_answer;
 use super::source::Source;
 use super::{Asked, commit_of, etagged, file};
 use crate::failure::Failure;
-use crate::git::{Entry, Kind, Sha, is_lfs_pointer};
+use crate::git::{Entry, Kind, MAX_BLOB, Sha, is_lfs_pointer};
 
 /// Most plain bytes of the files in one listing.
 const MAX_LISTING: u64 = 32 << 20;
@@ -77,11 +77,11 @@ fn entry(
         Kind::Folder => {}
         Kind::Submodule => put("submodule_git_url", Value::Null),
         Kind::Symlink => {
-            let target = limited(source, entry.id, left)?;
+            let target = present(source, entry.id, left)?;
             put("target", json!(String::from_utf8_lossy(&target)));
         }
         Kind::File | Kind::Executable => {
-            let content = limited(source, entry.id, left)?;
+            let content = present(source, entry.id, left)?;
             put("size", json!(content.len()));
             put("encoding", json!("base64"));
             put("content", json!(BASE64.encode(&content)));
@@ -95,13 +95,10 @@ fn entry(
     Ok(Value::Object(shown))
 }
 
-/// A blob, while the listing has room for it.
-fn limited(source: &Source, id: Sha, left: &mut u64) -> Result<bytes::Bytes, Failure> {
+/// A blob that a tree names.
+pub(super) fn present(source: &Source, id: Sha, left: &mut u64) -> Result<bytes::Bytes, Failure> {
     let missing = || Failure::Internal(anyhow::anyhow!("blob {id} is missing"));
-    let size = source.blob_size(id)?.ok_or_else(missing)?;
-    let full = || Failure::TooLarge(format!("the files of the listing have more than {MAX_LISTING} bytes"));
-    *left = left.checked_sub(size).ok_or_else(full)?;
-    file(source, id)?.ok_or_else(missing)
+    file(source, id, left)?.ok_or_else(missing)
 }
 
 /// A tree by its id or by a ref; with `recursive`, the trees below it too.
@@ -162,7 +159,7 @@ impl Listed<'_> {
 /// A blob by its id, as base64.
 pub(super) fn blob(source: &Source, asked: &Asked, id: &str) -> Result<Option<Response>, Failure> {
     let Ok(id) = id.parse::<Sha>() else { return Ok(None) };
-    let Some(content) = file(source, id)? else { return Ok(None) };
+    let Some(content) = file(source, id, &mut { MAX_BLOB })? else { return Ok(None) };
     let answer = json!({
         "sha": id.to_string(), "size": content.len(), "encoding": "base64", "content": BASE64.encode(&content),
         "url": asked.place.api(&format!("git/blobs/{id}")),

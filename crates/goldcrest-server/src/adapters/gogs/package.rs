@@ -9,13 +9,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bytes::Bytes;
 use goldcrest_core::manifest::FileEntry;
 use tokio::runtime::Handle;
 
 use crate::App;
 use crate::content::{files, foreign_path, read_plain};
-use crate::git::{Commit, Entry, Kind, Person, Ref, Sha, blob_id, tree_id};
+use crate::git::{Blob, Commit, Entry, Kind, Person, Ref, Sha, blob_id, tree_id};
 use crate::store::{FeedRow, ReleaseRow};
 
 /// Most releases that are tags: the newest.
@@ -118,9 +117,12 @@ impl Package {
         self.search(|snapshot| snapshot.blobs.get(&id).map(|file| file.size))
     }
 
-    pub(super) fn blob(&self, id: Sha) -> anyhow::Result<Option<Bytes>> {
-        let file = self.search(|snapshot| snapshot.blobs.get(&id).cloned())?;
-        file.map(|file| read_plain(&self.app, &file.digest, file.size)).transpose()
+    pub(super) fn blob(&self, id: Sha, max: u64) -> anyhow::Result<Option<Blob>> {
+        match self.search(|snapshot| snapshot.blobs.get(&id).cloned())? {
+            None => Ok(None),
+            Some(file) if file.size > max => Ok(Some(Blob::Larger)),
+            Some(file) => Ok(Some(Blob::Whole(read_plain(&self.app, &file.digest, file.size)?))),
+        }
     }
 
     /// Looks into the releases of this request, then into the newest ones.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::package::Package;
 use crate::App;
 use crate::failure::{Failure, not_found};
-use crate::git::{Commit, Entry, GitSettings, Kind, Ref, Repository, Sha};
+use crate::git::{Blob, Commit, Entry, GitSettings, Kind, Ref, Repository, Sha};
 use crate::store::FeedRow;
 
 /// A repository, or what is shown as one. All methods block.
@@ -29,7 +28,7 @@ impl Source {
     ) -> Result<Self, Failure> {
         let missing = || not_found("repository", &feed.path);
         if settings.is_git() {
-            let opened = app.repositories.locate(feed.id, settings).and_then(|path| Repository::open(&path));
+            let opened = app.repositories.open(feed.id, settings);
             return opened.map(|repository| Self::Git(Box::new(repository))).map_err(|error| {
                 tracing::warn!(feed.id = feed.id, error = format!("{error:#}"), "repository not readable");
                 missing()
@@ -97,10 +96,11 @@ impl Source {
         }
     }
 
-    pub(super) fn blob(&self, id: Sha) -> anyhow::Result<Option<Bytes>> {
+    /// A blob, when it has at most `max` bytes.
+    pub(super) fn blob(&self, id: Sha, max: u64) -> anyhow::Result<Option<Blob>> {
         match self {
-            Self::Package(package) => package.blob(id),
-            Self::Git(repository) => repository.blob(id),
+            Self::Package(package) => package.blob(id, max),
+            Self::Git(repository) => repository.blob(id, max),
         }
     }
 
