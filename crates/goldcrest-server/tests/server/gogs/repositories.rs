@@ -40,10 +40,45 @@ async fn a_repository_is_shown_as_git_has_it() {
     assert_eq!(commits[0]["commit"]["author"]["date"], "2023-11-14T22:13:20Z");
     assert_eq!(get(&app, "/acme/kitchen/raw/feature/x/src/main.py").await.expect(200).body, b"print(1)\n");
     get(&app, "/acme/kitchen/archive/feature/x.tar.gz").await.expect(200);
-    // A push is seen at once: nothing is kept in memory.
+    // A push is seen at once.
     origin.write("src/main.py", b"print(2)\n");
     let pushed = origin.push("three");
     assert_eq!(api(&app, "commits/refs/heads/main").await.text(), pushed);
+}
+
+#[tokio::test]
+async fn what_others_do_to_an_open_repository_is_seen() {
+    let origin = Origin::new();
+    let app = serving(&origin, json!({"git": origin.bare()})).await;
+    let shows = async |sha: &str, text: &[u8]| {
+        assert_eq!(api(&app, "commits/refs/heads/main").await.expect(200).text(), sha);
+        assert_eq!(get(&app, "/acme/kitchen/raw/main/main.py").await.expect(200).body, text);
+    };
+    for round in 0..5 {
+        let text = format!("print({round})\n");
+        origin.write("main.py", text.as_bytes());
+        let sha = origin.push("next");
+        shows(&sha, text.as_bytes()).await;
+        // Other packs hold what loose objects and older packs held; names move to one file.
+        origin.git("origin.git", &["gc", "-q", "--prune=now"]);
+        shows(&sha, text.as_bytes()).await;
+    }
+    // Another history under the same names, and nothing left of the first.
+    origin.git("work", &["checkout", "-q", "--orphan", "other"]);
+    origin.git("work", &["branch", "-q", "-D", "main"]);
+    origin.git("work", &["branch", "-q", "-m", "main"]);
+    origin.write("main.py", b"print('other')\n");
+    let sha = origin.push("other");
+    origin.git("origin.git", &["reflog", "expire", "--expire=now", "--all"]);
+    origin.git("origin.git", &["gc", "-q", "--prune=now"]);
+    shows(&sha, b"print('other')\n").await;
+    // Another repository at the same place.
+    std::fs::rename(origin.bare(), origin.root().join("gone.git")).unwrap();
+    get(&app, "/acme/kitchen/raw/main/main.py").await.expect(404);
+    origin.git(".", &["init", "-q", "--bare", "-b", "main", "origin.git"]);
+    origin.write("main.py", b"print('new')\n");
+    let sha = origin.push("new");
+    shows(&sha, b"print('new')\n").await;
 }
 
 #[tokio::test]
