@@ -68,10 +68,11 @@ async fn open(
     touched: &mut Touched,
     now_ms: i64,
 ) -> anyhow::Result<()> {
+    let release = writing.release_by_id(rollout.release_id).await?;
     for name in devices {
         let device = writing.member(rollout.id, name).await?;
         let mut device = device.with_context(|| format!("device {name} of rollout {} is gone", rollout.id))?;
-        start(writing, &mut device, rollout.release_id, Some(rollout.id), touched, now_ms).await?;
+        start(writing, &mut device, &release, Some(rollout.id), touched, now_ms).await?;
     }
     Ok(())
 }

@@ -127,7 +127,7 @@ async fn offer(
     }
     if device.deployment_id.is_none() {
         // It strayed, for example because it was flashed anew: bring it back.
-        start(writing, device, release_id, None, touched, now_ms).await?;
+        start(writing, device, &release, None, touched, now_ms).await?;
     }
     let Some(id) = device.deployment_id else { return Ok(Answer::Nothing) };
     let active = writing.active_deployment(id).await?;

@@ -4,7 +4,7 @@ use goldcrest_core::deployment::{DeploymentState, Signal};
 
 use super::advance::settle;
 use super::{Touched, track};
-use crate::store::{Outcome, TrackedDevice, Writing};
+use crate::store::{Outcome, ReleaseRow, TrackedDevice, Writing};
 
 /// Sends a device on its way to a release; an unfinished older deployment is cancelled.
 ///
@@ -13,12 +13,12 @@ use crate::store::{Outcome, TrackedDevice, Writing};
 pub(crate) async fn start(
     writing: &mut Writing,
     device: &mut TrackedDevice,
-    release_id: i64,
+    release: &ReleaseRow,
     rollout_id: Option<i64>,
     touched: &mut Touched,
     now_ms: i64,
 ) -> anyhow::Result<()> {
-    let release = writing.release_by_id(release_id).await?;
+    let release_id = release.id;
     if let Some(id) = device.deployment_id {
         let active = writing.active_deployment(id).await?;
         if active.release_id == release_id && (rollout_id.is_none() || active.rollout_id == rollout_id) {
@@ -29,6 +29,7 @@ pub(crate) async fn start(
     }
     let runs_it = device.running.as_deref() == Some(&release.digest) && device.run_state.as_deref() == Some("ok");
     device.desired_release_id = Some(release_id);
+    let mut begun = None;
     if runs_it {
         device.failed_release_id = None;
         if rollout_id.is_some() {
@@ -37,8 +38,9 @@ pub(crate) async fn start(
     } else {
         let state = DeploymentState::Queued;
         device.deployment_id = Some(writing.add_deployment(device.id, release_id, rollout_id, state, now_ms).await?);
+        begun = Some(state);
     }
-    track::save(writing, device).await
+    track::save_as(writing, device, begun).await
 }
 
 /// Points a channel at a release and sends every device there that follows it.
@@ -52,11 +54,12 @@ pub(crate) async fn move_channel(
 ) -> anyhow::Result<Touched> {
     let mut touched = Touched::new();
     writing.set_channel(package_id, channel, release_id).await?;
+    let release = writing.release_by_id(release_id).await?;
     for mut device in writing.followers(package_id, channel).await? {
         if audience == Audience::NotFailed && device.failed_release_id == Some(release_id) {
             continue;
         }
-        start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
+        start(writing, &mut device, &release, None, &mut touched, now_ms).await?;
     }
     Ok(touched)
 }
@@ -75,7 +78,8 @@ pub(crate) async fn follow_channel(
         return Ok(());
     }
     let mut touched = Touched::new();
-    start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
+    let release = writing.release_by_id(release_id).await?;
+    start(writing, &mut device, &release, None, &mut touched, now_ms).await?;
     settle(writing, touched, now_ms).await
 }
 

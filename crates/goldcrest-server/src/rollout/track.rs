@@ -38,7 +38,7 @@ pub(crate) async fn apply(
             touched.insert(rollout_id);
         }
     }
-    save(writing, device).await?;
+    save_as(writing, device, (!next.is_final()).then_some(next)).await?;
     tracing::info!(
         device.name = device.name,
         deployment.id = active.id,
@@ -87,6 +87,15 @@ pub(crate) async fn save(writing: &mut Writing, device: &TrackedDevice) -> anyho
         Some(id) => Some(writing.active_deployment(id).await?.state),
         None => None,
     };
+    save_as(writing, device, deployment).await
+}
+
+/// As [`save`], for who knows the state of its active deployment.
+pub(super) async fn save_as(
+    writing: &mut Writing,
+    device: &TrackedDevice,
+    deployment: Option<DeploymentState>,
+) -> anyhow::Result<()> {
     writing.save_tracked(device, visible_state(device, deployment)).await
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct TrackedDevice {
     pub(crate) settled: Option<String>,
     pub(crate) floor: i64,
     pub(crate) desired_release_id: Option<i64>,
+    /// `desired_release_id` as it was read.
+    desired_before: Option<i64>,
     pub(crate) failed_release_id: Option<i64>,
     pub(crate) deployment_id: Option<i64>,
     pub(crate) facts: String,
@@ -82,7 +84,8 @@ macro_rules! select_tracked {
     ($rest:literal) => {
         concat!(
             "SELECT d.id, d.package_id, p.name AS package, d.name, d.running, d.run_state, d.settled,
-                    d.floor, d.desired_release_id, d.failed_release_id, d.deployment_id, d.facts
+                    d.floor, d.desired_release_id, d.desired_release_id AS desired_before, d.failed_release_id,
+                    d.deployment_id, d.facts
              FROM device d JOIN package p ON p.id = d.package_id ",
             $rest
         )
@@ -167,11 +170,7 @@ impl Writing {
 
     /// Writes back what the rules decided.
     pub(crate) async fn save_tracked(&mut self, device: &TrackedDevice, state: &str) -> anyhow::Result<()> {
-        let before: Option<i64> = sqlx::query_scalar("SELECT desired_release_id FROM device WHERE id = $1")
-            .bind(device.id)
-            .fetch_one(&mut *self.transaction)
-            .await?;
-        if before != device.desired_release_id {
+        if device.desired_before != device.desired_release_id {
             self.will_tell(News::Desired { device_id: device.id });
         }
         sqlx::query(

@@ -114,7 +114,8 @@ async fn add(
     if let Some(release_id) = writing.channel_release(profile.package_id, &profile.channel).await? {
         let mut touched = Touched::new();
         let mut device = writing.tracked(id).await?;
-        start(writing, &mut device, release_id, None, &mut touched, now_ms).await?;
+        let release = writing.release_by_id(release_id).await?;
+        start(writing, &mut device, &release, None, &mut touched, now_ms).await?;
         settle(writing, touched, now_ms).await?;
     }
     Ok(())
