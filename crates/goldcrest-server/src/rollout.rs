@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 
-/// How often running rollouts are decided again although nothing was heard.
-const HEAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often running rollouts are decided again although nothing was heard: it reads every device of each.
+const HEAL_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Rollouts that a change touched: they are decided again before the transaction ends.
 pub(crate) type Touched = BTreeSet<i64>;
 
-/// Decides every running rollout again, now and every few seconds, until `stop`.
+/// Decides every running rollout again, now and every minute, until `stop`.
 pub(crate) async fn heal(app: &App, stop: CancellationToken) {
     loop {
         if let Err(error) = heal_once(app).await {
