@@ -97,7 +97,6 @@ pub async fn measure(peer: &Peer) -> Result<Figures> {
 
 /// Moves the channel that all devices follow. -> milliseconds until the last has heard.
 async fn move_channel(peer: &Peer, bench: &Bench, mut clients: Vec<Client>) -> Result<f64> {
-    let command = |words: &[&str]| tokio::task::block_in_place(|| bench.cli(words));
     tokio::task::block_in_place(|| bench.publish("1", &[("main.py", b"print('hi')\n")]))?;
     for (number, client) in clients.iter_mut().enumerate() {
         client.subscribe(&peer.desired_topic(number)).await?;
@@ -115,7 +114,7 @@ async fn move_channel(peer: &Peer, bench: &Bench, mut clients: Vec<Client>) -> R
         });
     }
     let start = Instant::now();
-    command(&["channel", "set", "stable", "1"])?;
+    tokio::task::block_in_place(|| bench.cli(&["channel", "set", "stable", "1"]))?;
     while let Some(told) = waiting.join_next().await {
         told??;
     }

@@ -45,9 +45,7 @@ pub(crate) async fn get_object(
     let mut response = if is_known(&headers, &etag) {
         not_modified()
     } else if let Some(delta) = delta_from(&app, device.project_id, base, &name).await? {
-        let mut response = failure::delta(delta);
-        response.extensions_mut().insert(ForDevice(device.name));
-        return Ok(response);
+        failure::delta(delta)
     } else {
         let size = u64::try_from(object.wire_size).unwrap_or(0);
         let part = if is_plain { part_of(&headers, &etag, size) } else { Part::Whole };
