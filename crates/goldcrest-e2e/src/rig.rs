@@ -95,6 +95,7 @@ pub fn quick(server: &str, token: &str) -> BoardJson {
         poll_s: Some(1),
         trial_s: Some(5),
         confirm: None,
+        ca: None,
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use goldcrest::board_files::BoardSettings;
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::mosquitto::{self, Mosquitto};
 use goldcrest_e2e::rig::{eventually, program, quick};
 use goldcrest_fleet::Board;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Writes `cert.pem`, `key.pem` and `cert.der` of a server called localhost.
 fn certify(folder: &Path) -> Result<()> {
@@ -25,16 +26,11 @@ async fn board(bench: &Bench, name: &str, ca: Option<Vec<u8>>) -> Result<Board> 
     let added = bench.cli(&["device", "add", name, "--package", "demo"])?;
     let token = added["token"].as_str().context("a token")?;
     let url = bench.https().context("https")?.replace("127.0.0.1", "localhost");
-    let mut settings: Value = serde_json::from_str(&quick(&url, token).to_json())?;
+    let settings = BoardSettings { ca: ca.as_ref().map(|_| "ca.der".to_owned()), ..quick(&url, token) };
     let main = program("0");
     let mut files = vec![("main.py", main.as_slice())];
-    if let Some(ca) = &ca {
-        settings["ca"] = json!("ca.der");
-        files.push(("ca.der", ca));
-    }
-    let settings = settings.to_string();
-    files.push(("goldcrest.json", settings.as_bytes()));
-    let mut board = bench.rig.board(name, &quick(&url, token), &bench.keyring, &files).await?;
+    files.extend(ca.as_ref().map(|ca| ("ca.der", ca.as_slice())));
+    let mut board = bench.rig.board(name, &settings, &bench.keyring, &files).await?;
     board.power_on().await?;
     Ok(board)
 }

@@ -40,6 +40,9 @@ pub struct BoardSettings {
     /// `checkin` or `app`: who ends a trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm: Option<String>,
+    /// The file on the board with the certificate (DER) that an `https` server must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 impl BoardSettings {

@@ -44,6 +44,11 @@ impl Server {
         &self.0
     }
 
+    /// Whether what is sent there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
     /// Whether the address means this very machine, so that no board can use it.
     pub fn is_loopback(&self) -> bool {
         let host = self.0.split("://").nth(1).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use expect_test::expect;
 use serde_json::Value;
 
 use crate::sandbox::Sandbox;
@@ -90,6 +91,47 @@ fn a_blank_board_gets_everything_it_needs_and_its_token_stays_private() {
     // The folder has a token now: a second device must not mix with it, and is not even made.
     assert_eq!(sandbox.run(&["device", "add", "garage", "--board-files", "board"]).code, 1);
     assert_eq!(sandbox.run(&["device", "show", "garage"]).code, 3);
+}
+
+#[test]
+fn a_board_of_an_https_server_gets_the_certificate() {
+    let sandbox = Sandbox::new();
+    let _served = sandbox.serve();
+    let certified = rcgen::generate_simple_self_signed(["goldcrest.example".to_owned()]).unwrap();
+    std::fs::write(sandbox.path("server.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(sandbox.path("server.der"), certified.cert.der()).unwrap();
+    std::fs::write(sandbox.path("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    for (name, file) in [("attic", "server.pem"), ("cellar", "server.der")] {
+        let (folder, certificate) = (format!("board-{name}"), format!("../{file}"));
+        let server = ["--board-server", "https://goldcrest.example:8701", "--board-ca", &certificate];
+        sandbox.ok(&[&["device", "add", name, "--board-files", &folder], &server[..]].concat());
+        assert_eq!(sandbox.read(&format!("project/{folder}/ca.der")), certified.cert.der().as_ref());
+        let settings: Value =
+            serde_json::from_slice(&sandbox.read(&format!("project/{folder}/goldcrest.json"))).unwrap();
+        assert_eq!(settings["ca"], "ca.der");
+    }
+    // What can't be right is said before there is a device.
+    let add = ["device", "add", "garage", "--board-files", "b"];
+    let https = ["--board-server", "https://goldcrest.example"];
+    sandbox.run(&[&add[..], &https, &["--board-ca", "../key.pem"]].concat()).refused(
+        1,
+        &expect![[r#"
+        error: ../key.pem holds no certificate, neither PEM nor DER: No pem encoded cert found
+        hint: the file that goldcrest serve --tls-cert reads, or the certificate of its authority
+    "#]],
+    );
+    sandbox
+        .run(&[&add[..], &["--board-server", "http://10.0.0.2:8700", "--board-ca", "../server.pem"]].concat())
+        .refused(
+            2,
+            &expect![[r#"
+            error: --board-ca is for an https server, and the board's is http://10.0.0.2:8700
+            hint: --board-server https://ADDRESS:PORT
+        "#]],
+        );
+    assert_eq!(sandbox.run(&["device", "show", "garage"]).code, 3);
+    let unverified = sandbox.run(&[&add[..], &https].concat());
+    assert!(unverified.stderr.contains("will not verify the server's certificate"), "{}", unverified.stderr);
 }
 
 #[test]

@@ -173,6 +173,7 @@ impl Scene {
                 poll_s: Some(POLL_S),
                 trial_s: Some(TRIAL_S),
                 confirm: None,
+                ca: None,
             };
             hardware.files.extend(board_files(&settings, Some(&keyring), self.compiler.as_ref())?);
             hardware.files.insert("main.py".to_owned(), FIRST_MAIN.as_bytes().to_vec());

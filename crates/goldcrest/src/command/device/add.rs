@@ -1,7 +1,7 @@
 //! `goldcrest device add`: enrols a device and prepares its board.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,10 @@ use crate::mpy_cross::MpyCross;
 
 /// What a blank board runs until its first release: without it nobody would ask for one.
 const FIRST_MAIN: &str = include_str!("first_main.py.txt");
+/// Where the board has the certificate that its server must show.
+const CA: &str = "ca.der";
+/// How a certificate in DER begins: a sequence of more than 255 bytes.
+const DER: [u8; 2] = [0x30, 0x82];
 
 /// Options of `device add`.
 #[derive(Debug, clap::Args)]
@@ -59,6 +63,9 @@ pub struct Args {
     /// Server address as the board reaches it [default: the one used here]
     #[arg(long, value_name = "URL")]
     board_server: Option<String>,
+    /// Certificate (PEM or DER) that an https:// server must show to the board, or the one of its authority
+    #[arg(long, value_name = "FILE", requires = "board_files")]
+    board_ca: Option<PathBuf>,
     /// Write goldcrest.json to this file (mode 0600) instead of printing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -84,6 +91,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
                 .hint("name a new one"));
         }
     }
+    let ca = args.board_ca.as_deref().map(|path| certificate(path, &server)).transpose()?;
     let body = body(args, &package, channel)?;
     let mut answer = client.call("POST", "/api/v1/devices", &body)?;
     if args.adapter.is_some() {
@@ -98,6 +106,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
         poll_s: None,
         trial_s: None,
         confirm: None,
+        ca: ca.as_ref().map(|_| CA.to_owned()),
     };
     context.output.note(&format!("added {} on channel {channel}", args.name));
     if answer["device"]["desired"].is_null() {
@@ -111,6 +120,11 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
             "a board cannot reach {server}, this machine's own name for itself: give --board-server http://ADDRESS:PORT"
         ));
     }
+    if server.is_https() && ca.is_none() {
+        context.output.note(
+            "the board will not verify the server's certificate: its token is at stake, its releases are signed; --board-ca FILE",
+        );
+    }
     let mut text = settings.to_json();
     if let Some(path) = &args.out {
         board_files::write_new(path, settings.to_json().as_bytes(), 0o600)?;
@@ -120,6 +134,7 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
     if let Some(dir) = &args.board_files {
         let mut files = board_files::board_files(&settings, keyring.as_deref(), compiler.as_ref())?;
         files.push(("main.py".to_owned(), FIRST_MAIN.as_bytes().to_vec()));
+        files.extend(ca.map(|der| (CA.to_owned(), der)));
         board_files::write(dir, &files)?;
         let form = if compiler.is_some() { "compiled" } else { "as source: mpy-cross is not on this machine" };
         text = format!("wrote {} files to {} (agent {form})\n", files.len(), dir.display());
@@ -130,6 +145,23 @@ pub(super) fn run(args: &Args, client: &Client, context: &Context) -> Result<()>
     answer["settings"] = json!(settings);
     context.output.result(&answer, || text);
     Ok(())
+}
+
+/// The certificate in a file, as boards read it.
+fn certificate(path: &Path, server: &Server) -> Result<Vec<u8>> {
+    if !server.is_https() {
+        return Err(Failure::usage(format!("--board-ca is for an https server, and the board's is {server}"))
+            .hint("--board-server https://ADDRESS:PORT"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Failure::file("read the certificate", path, &e))?;
+    if bytes.starts_with(&DER) {
+        return Ok(bytes);
+    }
+    match ureq::tls::Certificate::from_pem(&bytes) {
+        Ok(certificate) => Ok(certificate.der().to_vec()),
+        Err(e) => Err(Failure::failed(format!("{} holds no certificate, neither PEM nor DER: {e}", path.display()))
+            .hint("the file that goldcrest serve --tls-cert reads, or the certificate of its authority")),
+    }
 }
 
 /// What a board of another system needs to know of this device.
