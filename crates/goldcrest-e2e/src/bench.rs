@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use goldcrest::board_files::BoardSettings;
-use goldcrest_fleet::Board;
+use goldcrest_fleet::{Board, Events};
 use serde_json::Value;
 
-use crate::rig::{Rig, eventually, quick};
+use crate::rig::{Rig, eventually, program, quick, source_modules};
 
 /// A server, a project and its keys.
 pub struct Bench {
@@ -243,6 +243,34 @@ impl Bench {
         let token = added["token"].as_str().with_context(|| format!("no token in {added}"))?;
         let settings = BoardSettings { package: Some(package.to_owned()), ..quick(url, token) };
         self.rig.board(name, &settings, &self.keyring, files).await
+    }
+
+    /// A board that runs [`program`] 0 and pulls with these modules of the agent's sources, as `settings` say and `more` besides; it is on.
+    ///
+    /// # Errors
+    /// When a module is missing or the board can't be made.
+    pub async fn puller(&self, modules: &[&str], mut settings: Value, more: &Value) -> Result<(Board, Events)> {
+        let both = settings.as_object_mut().zip(more.as_object()).context("two objects")?;
+        both.0.extend(both.1.clone());
+        let mut files = vec![("goldcrest.json".to_owned(), serde_json::to_vec(&settings)?)];
+        files.push(("main.py".to_owned(), program("0")));
+        files.extend(source_modules(modules)?);
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+        let replaced = quick("http://127.0.0.1:1", "none");
+        let mut board = self.rig.board("kitchen", &replaced, &self.keyring, &files).await?;
+        let events = board.events();
+        board.power_on().await?;
+        Ok((board, events))
+    }
+
+    /// A release as the file that travels: its archive.
+    ///
+    /// # Errors
+    /// When the server does not have it.
+    pub fn archive(&self, version: &str) -> Result<Vec<u8>> {
+        let url = format!("{}/api/v1/releases/demo/{version}/archive", self.url());
+        let answer = ureq::get(url).header("Authorization", format!("Bearer {}", self.token)).call()?;
+        Ok(answer.into_body().read_to_vec()?)
     }
 
     /// Waits until the server knows every device as confirmed on a version.

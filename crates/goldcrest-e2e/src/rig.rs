@@ -76,7 +76,7 @@ impl Rig {
 ///
 /// # Errors
 /// When there is none of that name.
-pub fn source_modules(names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn source_modules(names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let read = |name: &&str| {
         let path = format!("{}/../../agent/sources/{name}.py", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read(&path).with_context(|| format!("agent/sources/{name}.py"))?;

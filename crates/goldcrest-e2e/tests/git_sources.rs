@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::emulators::git::{Account, Forge, GitServer};
 use goldcrest_e2e::origin::Origin;
-use goldcrest_e2e::rig::{LIMIT, program, quick, source_modules, user_files};
+use goldcrest_e2e::rig::{LIMIT, program, user_files};
 use goldcrest_fleet::{Board, Events, Tree};
 use serde_json::{Value, json};
 
@@ -40,20 +40,11 @@ impl Scene {
 
     /// Makes the board with these settings of its source besides, and switches it on.
     async fn start(&mut self, more: Value) -> Result<()> {
-        let mut settings = json!({"source": "git", "repo": "acme/kitchen", "branch": "main", "src": "src",
+        let settings = json!({"source": "git", "repo": "acme/kitchen", "branch": "main", "src": "src",
             "token": ACCOUNT.token, "unsigned": true, "poll_s": 1, "trial_s": 5, "package": "demo"});
-        let both = settings.as_object_mut().zip(more.as_object()).context("two objects")?;
-        both.0.extend(both.1.clone());
-        let settings = serde_json::to_vec(&settings)?;
-        let main = program("0");
-        let mut files: Vec<(String, Vec<u8>)> = vec![("goldcrest.json".into(), settings), ("main.py".into(), main)];
-        files.extend(source_modules(&["git", "source", "store", "tree", "walk", "web"])?);
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-        let json = quick("http://127.0.0.1:1", "none");
-        let mut board = self.bench.rig.board("kitchen", &json, &self.bench.keyring, &files).await?;
-        self.events = Some(board.events());
-        board.power_on().await?;
-        self.board = Some(board);
+        let modules = ["git", "source", "store", "tree", "walk", "web"];
+        let (board, events) = self.bench.puller(&modules, settings, &more).await?;
+        (self.board, self.events) = (Some(board), Some(events));
         Ok(())
     }
 

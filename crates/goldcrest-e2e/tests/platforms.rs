@@ -8,33 +8,18 @@ use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::emulators::insighio::{CONTROL, Console, ID, KEY};
 use goldcrest_e2e::emulators::thingsboard::{Firmware, TOKEN, Thingsboard};
 use goldcrest_e2e::mosquitto;
-use goldcrest_e2e::rig::{LIMIT, eventually, program, quick, user_files};
+use goldcrest_e2e::rig::{LIMIT, eventually, program, user_files};
 use goldcrest_fleet::{Board, BoardEvent, Events};
 use serde_json::{Value, json};
 
-/// The agent's sources as files of a board.
-fn sources() -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../agent/sources"))? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).context("a file name")?;
-        files.push((format!("lib/goldcrest/sources/{name}"), std::fs::read(&path)?));
-    }
-    Ok(files)
-}
+/// Modules of the agent that both platforms need.
+const MODULES: [&str; 9] = ["archive", "mqtt", "package", "source", "store", "tar", "tree", "unpack", "web"];
 
 /// A board that runs version 0 and pulls as `settings` say; it is on.
 async fn board(bench: &Bench, settings: &Value) -> Result<(Board, Events)> {
-    let mut all = json!({"package": "demo", "poll_s": 1, "trial_s": 10});
-    all.as_object_mut().context("an object")?.extend(settings.as_object().cloned().unwrap_or_default());
-    let json = all.to_string().into_bytes();
-    let (main, sources) = (program("0"), sources()?);
-    let mut files: Vec<(&str, &[u8])> = sources.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-    files.extend([("main.py", main.as_slice()), ("goldcrest.json", json.as_slice())]);
-    let mut board = bench.rig.board("one", &quick(&bench.url(), "-"), &bench.keyring, &files).await?;
-    let events = board.events();
-    board.power_on().await?;
-    Ok((board, events))
+    let platform = settings["source"].as_str().context("a source")?;
+    let modules = [&MODULES[..], &[platform]].concat();
+    bench.puller(&modules, json!({"package": "demo", "poll_s": 1, "trial_s": 10}), settings).await
 }
 
 async fn runs(events: &mut Events, version: &str) -> Result<()> {
@@ -43,12 +28,10 @@ async fn runs(events: &mut Events, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// A signed release as the file that travels: its archive.
+/// A new signed release, as the file that travels.
 fn archive(bench: &Bench, version: &str) -> Result<Vec<u8>> {
     bench.publish(version, &[("main.py", &program(version)), ("lib/sensor.py", b"PERIOD = 1\n")])?;
-    let url = format!("{}/api/v1/releases/demo/{version}/archive", bench.url());
-    let answer = ureq::get(url).header("Authorization", format!("Bearer {}", bench.token())).call()?;
-    Ok(answer.into_body().read_to_vec()?)
+    bench.archive(version)
 }
 
 /// A plain tar of one file, as the platform's own tool makes it.
@@ -87,11 +70,8 @@ async fn insighio_updates_a_board_with_signed_releases_only() -> Result<()> {
     eventually("the answer", || console.answers().contains(&applied).then_some(())).await?;
     eventually("the request taken away", || (console.answers().last()? == "cleared").then_some(())).await?;
     // A release that dies is taken back, and the platform hears of it.
-    let bad = bench.publish("2.0", &[("main.py", b"raise ValueError('no')\n")]);
-    bad?;
-    let url = format!("{}/api/v1/releases/demo/2.0/archive", bench.url());
-    let answer = ureq::get(url).header("Authorization", format!("Bearer {}", bench.token())).call()?;
-    let dies = console.request(".tar", &answer.into_body().read_to_vec()?)?;
+    bench.publish("2.0", &[("main.py", b"raise ValueError('no')\n")])?;
+    let dies = console.request(".tar", &bench.archive("2.0")?)?;
     let failed = || console.answers().into_iter().find(|answer| answer.starts_with(&format!("2 {dies}")));
     let said = eventually("the failure", failed).await.with_context(|| format!("{:?}", console.answers()))?;
     ensure!(said.contains("can not apply: crash"), "{said}");

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use goldcrest_e2e::bench::Bench;
 use goldcrest_e2e::device::nginx::Nginx;
-use goldcrest_e2e::rig::{LIMIT, program, quick, source_modules, user_files};
+use goldcrest_e2e::rig::{LIMIT, program, user_files};
 use goldcrest_fleet::{Board, Events};
 use serde_json::{Value, json};
 
@@ -50,18 +50,9 @@ impl Scene {
 
     /// Makes the board with these settings of its source, and switches it on.
     async fn start(&mut self, modules: &[&str], more: Value) -> Result<()> {
-        let mut settings = json!({"poll_s": 1, "trial_s": 5});
-        let both = settings.as_object_mut().zip(more.as_object()).context("two objects")?;
-        both.0.extend(both.1.clone());
-        let mut files = vec![("goldcrest.json".to_owned(), serde_json::to_vec(&settings)?)];
-        files.push(("main.py".to_owned(), program("0")));
-        files.extend(source_modules(&[modules, &["source", "store", "web"]].concat())?);
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-        let json = quick("http://127.0.0.1:1", "none");
-        let mut board = self.bench.rig.board("kitchen", &json, &self.bench.keyring, &files).await?;
-        self.events = Some(board.events());
-        board.power_on().await?;
-        self.board = Some(board);
+        let modules = [modules, &["source", "store", "web"]].concat();
+        let (board, events) = self.bench.puller(&modules, json!({"poll_s": 1, "trial_s": 5}), &more).await?;
+        (self.board, self.events) = (Some(board), Some(events));
         Ok(())
     }
 
