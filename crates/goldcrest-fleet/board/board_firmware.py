@@ -21,8 +21,9 @@ def main(mode, arguments):
 def _firmware(arguments):
     """Run boot.py and main.py, then stay at the REPL until the supervisor ends the process."""
     settings = [int(word) for word in arguments[1:5]]
-    board_flash.mount(board_flash.Flash(open(arguments[0], "r+b"), *settings))
-    board_machine.setup(int(arguments[5]), arguments[6], arguments[7])
+    flash = board_flash.Flash(open(arguments[0], "r+b"), *settings)
+    board_flash.mount(flash)
+    board_machine.setup(flash, int(arguments[5]), arguments[6], arguments[7])
     real_sys = sys
     real_sys.path[:] = ["", ".frozen", "/lib"]
     real_sys.argv[:] = []
@@ -54,23 +55,10 @@ def _run(path, names):
         return True
     except SystemExit:
         board_machine.soft_reset()
-    except KeyboardInterrupt as error:
-        return _interrupted(error)
+    except KeyboardInterrupt:
+        board_machine.run_due_timers(None)
     except BaseException as error:
         board_console.report(error)
-    return False
-
-
-def _interrupted(error):
-    """A SIGINT is how the supervisor delivers a timer: run its callback here, above the application."""
-    try:
-        board_flash.mount_afresh()
-        if not board_machine.run_due_timers():
-            board_console.report(error)
-    except SystemExit:
-        board_machine.soft_reset()
-    except BaseException as failure:
-        board_console.report(failure)
     return False
 
 
@@ -81,5 +69,5 @@ def _repl():
     while True:
         try:
             board_machine.wait()
-        except KeyboardInterrupt as error:
-            _interrupted(error)
+        except KeyboardInterrupt:
+            board_machine.run_due_timers(None)

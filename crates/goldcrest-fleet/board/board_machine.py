@@ -1,8 +1,12 @@
 """The `machine` module of a virtual board. Whatever ends or restarts the board is done by the supervisor."""
 
+import _thread
+import sys
 import time
 
+import board_console
 from board_flash import control
+from micropython import schedule
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -19,10 +23,13 @@ class _State:
     identity = b""
     next_timer = 0
     armed = {}
+    listens = False
+    flash = None
 
 
-def setup(cause, memory, identity):
+def setup(flash, cause, memory, identity):
     """Take over what the supervisor knows: reset cause, RTC memory and unique id (both in hex, with a `-` before)."""
+    _State.flash = flash
     _State.cause = cause
     _State.memory = bytes.fromhex(memory[1:])
     _State.identity = bytes.fromhex(identity)
@@ -96,7 +103,7 @@ class WDT:
 
 
 class Timer:
-    """One-shot timers. Their callback runs after the program was interrupted for good, not between two of its lines."""
+    """One-shot timers. The supervisor keeps the time; the callback runs between two lines of the program."""
 
     ONE_SHOT = 0
     PERIODIC = 1
@@ -123,6 +130,9 @@ class Timer:
         self._callback = callback
         self._due = time.ticks_add(time.ticks_ms(), period)
         _State.armed[self._id] = self
+        if not _State.listens:
+            _State.listens = True
+            _thread.start_new_thread(_listen, (sys.stdin.buffer, bytearray(1)))
         control("timer %d %d" % (self._id, period))
 
     def deinit(self):
@@ -130,16 +140,28 @@ class Timer:
             control("timer-off %d" % self._id)
 
 
-def run_due_timers():
-    """Run the callbacks whose time has come; False when there was none."""
+def _listen(stdin, byte):
+    """A thread that waits for the supervisor's bytes: each says that a timer is due."""
+    while stdin.readinto(byte):
+        schedule(run_due_timers, None)
+
+
+def run_due_timers(_):
+    """Run the callbacks whose time has come."""
+    if _State.flash.busy:
+        # Not within an operation of littlefs: again between the next two lines.
+        schedule(run_due_timers, None)
+        return
     now = time.ticks_ms()
     due = [timer for timer in _State.armed.values() if time.ticks_diff(timer._due, now) <= 0]
     control("timer-ran")
     for timer in due:
         del _State.armed[timer._id]
         if timer._callback:
-            timer._callback(timer)
-    return bool(due)
+            try:
+                timer._callback(timer)
+            except BaseException as error:
+                board_console.report(error)
 
 
 class RTC:

@@ -5,8 +5,8 @@
 //! what happens on it arrives as [`BoardEvent`]s. The board's side of this crate is `board/*.py`.
 //!
 //! Where a virtual board is not like a real one:
-//! - A timer's callback does not run between two lines of the program: the program is interrupted for good, then the callback runs.
-//!   It waits for a pause in the flash writes, and a program that swallows the interrupt gets a hard reset after a second.
+//! - A program that waits in a call (a socket, `time.sleep`) when a timer is due is interrupted for good, then the callback
+//!   runs (seen in /proc, so only on Linux). One that lets no callback run gets a hard reset after a second.
 //! - A soft reset closes no files and sockets in order: it is a new process.
 //! - Objects are those of a 64-bit build, about twice as large as on a board; the network is the computer's.
 

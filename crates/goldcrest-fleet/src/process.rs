@@ -1,8 +1,8 @@
 //! One run of a board: its MicroPython process and the lines it writes.
 
-use std::io::{PipeReader, PipeWriter};
+use std::io::{PipeReader, PipeWriter, Write};
 use std::os::fd::OwnedFd;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
@@ -34,6 +34,7 @@ pub(crate) struct Process {
     child: Child,
     pid: u32,
     cause: ResetCause,
+    stdin: PipeWriter,
     lines: mpsc::Receiver<Line>,
 }
 
@@ -42,12 +43,13 @@ impl Process {
     pub(crate) fn start(machine: &Machine, cause: ResetCause, memory: &[u8]) -> Result<Self> {
         // One pipe for both, so that what happened and what was printed arrive in their order.
         let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-        let child = spawn(machine, cause, memory, writer)?;
+        let (input, stdin) = std::io::pipe().context("cannot make a pipe")?;
+        let child = spawn(machine, cause, memory, input, writer)?;
         let pid = child.id().context("the board ended before it began")?;
         leash::hold(pid)?;
         let (sender, lines) = mpsc::channel(QUEUE);
         tokio::spawn(read_lines(nonblocking(reader)?, sender));
-        Ok(Self { child, pid, cause, lines })
+        Ok(Self { child, pid, cause, stdin, lines })
     }
 
     /// Why this run began.
@@ -60,13 +62,26 @@ impl Process {
         self.lines.recv().await
     }
 
-    /// Interrupts what the board does (SIGINT).
-    pub(crate) fn interrupt(&self) {
-        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+    /// Tells the board that a timer is due: it runs the callback between two lines of the program.
+    pub(crate) fn ring(&mut self) {
+        if let Err(error) = self.stdin.write_all(b".") {
+            tracing::debug!(board.pid = self.pid, %error, "the board was gone before its timer");
+        }
+    }
+
+    /// Interrupts the board (SIGINT) if it waits in a call of the operating system. Anything else must not be
+    /// interrupted: MicroPython breaks off whatever it does, its own garbage collection too.
+    pub(crate) fn interrupt_if_blocked(&self) -> bool {
+        // After the name, which may hold anything, in parentheses.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let blocked = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+        if blocked
+            && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
             && let Err(error) = kill_process(pid, Signal::INT)
         {
             tracing::debug!(board.pid = self.pid, %error, "the board was gone before its timer");
         }
+        blocked
     }
 
     /// Kills the process at once, if it still runs, and waits for its end. Lines already written can still be read.
@@ -80,7 +95,7 @@ impl Process {
     }
 }
 
-fn spawn(machine: &Machine, cause: ResetCause, memory: &[u8], output: PipeWriter) -> Result<Child> {
+fn spawn(machine: &Machine, cause: ResetCause, memory: &[u8], input: PipeReader, output: PipeWriter) -> Result<Child> {
     let settings = &machine.settings;
     Command::new(settings.micropython.path())
         .arg("-X")
@@ -91,7 +106,7 @@ fn spawn(machine: &Machine, cause: ResetCause, memory: &[u8], output: PipeWriter
         .arg((cause as u8).to_string())
         .arg(format!("-{}", HEXLOWER.encode(memory)))
         .arg(HEXLOWER.encode(&settings.unique_id()))
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(output.try_clone().context("cannot share a pipe")?)
         .stderr(output)
         // Ctrl-C in the terminal is for us; a board would take it for a timer.

@@ -18,9 +18,8 @@ use crate::{BoardEvent, BoardSettings, ResetCause};
 
 /// Code that has not let a timer through after this long gets the reset that a hardware timer would have caused.
 const TIMER_GRACE: Duration = Duration::from_secs(1);
-/// A timer waits for the flash to be quiet this long: an interrupt within an operation of littlefs breaks that operation
-/// off, which a real timer does not.
-const FLASH_QUIET: Duration = Duration::from_millis(3);
+/// A board that has not run a timer's callback after this long is looked at, as often, whether it waits in a call.
+const TIMER_PATIENCE: Duration = Duration::from_millis(100);
 /// Timers of one board.
 const TIMERS_MAX: usize = 64;
 /// A process that ends by itself this often without reaching boot.py cannot be a board.
@@ -63,11 +62,13 @@ pub(crate) enum Command {
     PowerCut(oneshot::Sender<Result<()>>),
 }
 
-/// A timer that is to interrupt the board.
+/// A timer that is due.
 #[derive(Clone, Copy)]
 struct Ringing {
     since: Instant,
-    interrupted: bool,
+    /// When to look whether the board waits in a call; `None` when it was interrupted, because MicroPython takes a second
+    /// interrupt as the order to end.
+    look: Option<Instant>,
 }
 
 /// The state of the hardware around one board.
@@ -80,9 +81,8 @@ pub(crate) struct Supervisor {
     memory: Vec<u8>,
     watchdog: Option<(Duration, Instant)>,
     timers: BTreeMap<u32, Instant>,
-    /// Set from a timer's deadline until the board has noticed it.
+    /// Set from a timer's deadline until the board runs its callback.
     ringing: Option<Ringing>,
-    last_flash: Option<Instant>,
     wake: Option<Instant>,
     exits: u32,
 }
@@ -104,7 +104,6 @@ impl Supervisor {
             watchdog: None,
             timers: BTreeMap::new(),
             ringing: None,
-            last_flash: None,
             wake: None,
             exits: 0,
         }
@@ -168,7 +167,6 @@ impl Supervisor {
         self.watchdog = None;
         self.timers.clear();
         self.ringing = None;
-        self.last_flash = None;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.kill().await?;
         while let Some(line) = process.line().await {
@@ -225,14 +223,8 @@ impl Supervisor {
         match line {
             Line::Console(text) => self.tell(BoardEvent::Console(text)),
             Line::Control(control) => match control {
-                Control::Program => {
-                    self.counted.programs.fetch_add(1, Ordering::AcqRel);
-                    self.last_flash = Some(now);
-                }
-                Control::Erase => {
-                    self.counted.erases.fetch_add(1, Ordering::AcqRel);
-                    self.last_flash = Some(now);
-                }
+                Control::Program => drop(self.counted.programs.fetch_add(1, Ordering::AcqRel)),
+                Control::Erase => drop(self.counted.erases.fetch_add(1, Ordering::AcqRel)),
                 Control::RtcMemory(bytes) => self.memory = bytes,
                 Control::Boot { heap_free } => self.booted(heap_free),
                 Control::Repl => self.tell(BoardEvent::Repl),
@@ -267,14 +259,8 @@ impl Supervisor {
         let timer = self.timers.values().min().copied();
         let watchdog = self.watchdog.map(|(_, due)| due);
         let grace = self.ringing.map(|ringing| ringing.since + TIMER_GRACE);
-        [timer, watchdog, grace, self.interrupt_at(), self.wake].into_iter().flatten().min()
-    }
-
-    /// When to interrupt the board: once for each time it is wanted, because MicroPython takes a second one as the
-    /// order to end.
-    fn interrupt_at(&self) -> Option<Instant> {
-        let ringing = self.ringing.filter(|ringing| !ringing.interrupted)?;
-        Some(self.last_flash.map_or(ringing.since, |last| ringing.since.max(last + FLASH_QUIET)))
+        let look = self.ringing.and_then(|ringing| ringing.look);
+        [timer, watchdog, grace, look, self.wake].into_iter().flatten().min()
     }
 
     async fn deadline(&mut self) -> Result<()> {
@@ -292,13 +278,17 @@ impl Supervisor {
         let armed = self.timers.len();
         self.timers.retain(|_, due| *due > now);
         if self.timers.len() < armed && self.ringing.is_none() {
-            self.ringing = Some(Ringing { since: now, interrupted: false });
-        }
-        if self.interrupt_at().is_some_and(|at| at <= now) {
-            self.ringing = self.ringing.map(|ringing| Ringing { interrupted: true, ..ringing });
-            if let Some(process) = &self.process {
-                process.interrupt();
+            self.ringing = Some(Ringing { since: now, look: Some(now + TIMER_PATIENCE) });
+            if let Some(process) = &mut self.process {
+                process.ring();
             }
+        }
+        if let Some(Ringing { look: Some(at), .. }) = self.ringing
+            && at <= now
+        {
+            let interrupted = self.process.as_ref().is_none_or(Process::interrupt_if_blocked);
+            let look = (!interrupted).then_some(now + TIMER_PATIENCE);
+            self.ringing = self.ringing.map(|ringing| Ringing { look, ..ringing });
         }
         Ok(())
     }

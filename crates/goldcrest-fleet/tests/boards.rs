@@ -82,21 +82,50 @@ if machine.reset_cause() == 1:
 }
 
 #[tokio::test]
-async fn code_that_swallows_the_interrupt_is_reset_by_the_timer_all_the_same() {
+async fn a_timer_rings_between_two_lines_and_the_program_goes_on() {
     let main = "\
-import machine, time
-print('up', machine.reset_cause())
-if machine.reset_cause() == 1:
-    t = machine.Timer(0, mode=machine.Timer.ONE_SHOT, period=50, callback=lambda t: None)
-    while True:
-        try:
-            time.sleep(100)
-        except BaseException:
-            print('swallowed')
+import machine
+rang = []
+machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=50, callback=rang.append)
+n = 0
+while not rang: n += 1
+print('on it goes')
 ";
     let (_folder, _board, mut events) = plain(&[("main.py", main)]).await;
-    assert_eq!(line(&mut events, "swallowed").await, "swallowed");
-    assert_eq!(line(&mut events, "up").await, "up 2");
+    let seen = events.wait_for_line(LIMIT, "").await.expect("a line");
+    assert_eq!(seen, "on it goes");
+}
+
+#[tokio::test]
+async fn a_timer_rings_for_a_program_that_sleeps_or_waits_for_a_connection() {
+    for wait in ["time.sleep(100)", "s = socket.socket(); s.listen(1); s.accept()"] {
+        let main = format!(
+            "\
+import machine, socket, time
+print('up', machine.reset_cause())
+if machine.reset_cause() == 1:
+    machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=50, callback=lambda t: print('rang') or machine.reset())
+    {wait}
+"
+        );
+        let (_folder, _board, mut events) = plain(&[("main.py", &main)]).await;
+        assert_eq!(line(&mut events, "rang").await, "rang");
+        assert_eq!(line(&mut events, "up").await, "up 2");
+    }
+}
+
+#[tokio::test]
+async fn code_that_lets_no_timer_through_is_reset_by_it_all_the_same() {
+    let main = "\
+import machine
+print('up', machine.reset_cause())
+if machine.reset_cause() == 1:
+    t = machine.Timer(0, mode=machine.Timer.ONE_SHOT, period=50, callback=lambda t: print('rang'))
+    max(range(10 ** 12))
+";
+    let (_folder, _board, mut events) = plain(&[("main.py", main)]).await;
+    assert_eq!(line(&mut events, "up").await, "up 1");
+    assert_eq!(events.wait_for_line(LIMIT, "").await.expect("a line"), "up 2");
 }
 
 #[tokio::test]
@@ -112,7 +141,6 @@ if machine.reset_cause() == 1:
     n = 0
     while True:
         with open('busy', 'w') as f: f.write('y' * 20000)
-        time.sleep_ms(10)
 ";
     let (_folder, mut board, mut events) = plain(&[("main.py", main)]).await;
     assert_eq!(line(&mut events, "up").await, "up 1");
