@@ -49,6 +49,7 @@ def update(http, cfg, status, etag, patch):
     target = "%s %d" % (etag, cfg.get("trial_s", 60))
     if guard.read("target") != target:  # a cut in writing it again would cost what is staged
         guard.write("target", target)
+    golden()
     space()
     report(http, "downloading", etag)
     for p, n, _, digest, have, size in guard.entries():
@@ -56,7 +57,6 @@ def update(http, cfg, status, etag, patch):
             gc.collect()
             fetch(http, n, size, digest, have if patch else "", p)
     report(http, "verified", etag)
-    golden()
     guard.set_state("commit", etag, floor, run, max(floor, head["floor"], key=int))
     try:
         report(http, "installing", etag)
@@ -400,9 +400,10 @@ def unpacked(http, status):
 
 def golden():
     """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
-    for name in ("goldcrest/guard.py", "goldcrest/guard.mpy"):
-        src = R + "lib/" + name
-        dst = D + "golden/" + name
+    here = "/.z/" if guard.kind("/.z") else R + "lib/goldcrest/"
+    for name in ("guard.py", "guard.mpy"):
+        src = here + name
+        dst = D + "golden/goldcrest/" + name
         have = guard.sha(src)
         if have != guard.sha(dst):
             if have:

@@ -39,18 +39,11 @@ def _unpack(me, write, feed):
                 seen.update(data)
                 if out:
                     out.write(data)
-            elif kind == b"#@" and write:  # as a file before it
-                with open(line[2:].strip().decode(), "rb") as same:
-                    data = same.read()
-                seen.update(data)
-                out.write(data)
-            elif kind == b"#@":
-                digest = None
             elif kind == b"#.":
                 feed()
                 if out:
                     out.close()
-                if digest and hexlify(seen.digest()).decode() != digest:
+                if hexlify(seen.digest()).decode() != digest:
                     raise ValueError("damaged: " + path)
             elif kind == b"#=":
                 whole = True

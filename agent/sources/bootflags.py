@@ -54,11 +54,11 @@ def booted():
 
 def check(reset=True):
     """goldcrest.check(), with its outcome as flags. -> as there."""
-    missed = goldcrest._missed
+    missed = goldcrest.checkin._missed
     waits = goldcrest.check(False)
     # A check-in that was not answered counts as missed; a release that was refused is remembered.
-    set("server_failed", int(goldcrest._missed > missed))
-    set("update_failed", int(not waits and bool(goldcrest._tries[1] or alternate())))
+    set("server_failed", int(goldcrest.checkin._missed > missed))
+    set("update_failed", int(not waits and bool(goldcrest.checkin._tries[1] or alternate())))
     if waits and reset:
         set("reboots", 0)
         guard.reset()

@@ -50,13 +50,13 @@ def watch(link):
     def polled():
         try:
             if link.poll():
-                goldcrest._due = None
+                goldcrest.checkin._due = None
         except Exception as e:  # whatever a broker says, the app goes on
             print("goldcrest: mqtt", repr(e))
             link.close()
         return poll()
 
-    goldcrest.poll = polled
+    goldcrest.checkin.poll = polled
 
 
 class Link:

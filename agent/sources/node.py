@@ -57,9 +57,9 @@ def run(settings):
     # The check-in comes before the app: what it says of a trial is nothing yet.
     dog = []
     goldcrest.checks["fed"] = lambda: bool(dog) and dog[0].fed >= _FEEDS
-    missed = goldcrest._missed
+    missed = goldcrest.checkin._missed
     waits = goldcrest.check(False)
-    good = goldcrest._missed <= missed and not goldcrest._tries[1]
+    good = goldcrest.checkin._missed <= missed and not goldcrest.checkin._tries[1]
     try:
         publish("boot", "OTA_OK" if good else "OTA_error")
     except Refused as e:

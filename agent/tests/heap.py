@@ -21,6 +21,7 @@ import shims  # noqa: E402,F401
 import archives  # noqa: E402
 import board  # noqa: E402
 import brokers  # noqa: E402
+import packed  # noqa: E402
 import served  # noqa: E402
 import signing  # noqa: E402
 import sites  # noqa: E402
@@ -39,14 +40,10 @@ def compiled(work):
         if path.endswith(".py"):
             name = path[:-3] + ".mpy"
             subprocess.check_call([MPY_CROSS, "-O3", "-s", path, "-o", work + "/" + name, HERE + "/../goldcrest/" + path])
-            with open(work + "/" + name, "rb") as f:
-                out[name] = f.read()
-            if name == "update.mpy":  # as `goldcrest` puts it on a board
-                z = zlib.compressobj(9, zlib.DEFLATED, 11)
-                out["update.z"] = z.compress(out.pop(name)) + z.flush()
-                os.remove(work + "/" + name)
-                with open(work + "/update.z", "wb") as f:
-                    f.write(out["update.z"])
+    packed.pack(work)
+    for name in ("__init__.mpy", "agent.z"):
+        with open(work + "/" + name, "rb") as f:
+            out[name] = f.read()
     subprocess.check_call([MPY_CROSS, "-O3", "-o", work + "/heap_board.mpy", HERE + "/heap_board.py"])
     return out
 

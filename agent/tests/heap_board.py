@@ -42,7 +42,7 @@ def main(step, image, *more):
     if step == "make":
         work, settings, modules = more
         for name in os.listdir(work):
-            if name[-4:] == ".mpy" and name != "heap_board.mpy" or name == "update.z":
+            if name in ("__init__.mpy", "agent.z"):
                 with open(work + "/" + name, "rb") as f:
                     files["/lib/goldcrest/" + name] = f.read()
         with open(work + "/keyring", "rb") as f:

@@ -157,9 +157,6 @@ def run(folder, words, done=0, bad=0):
         agent.update(load(folder + "/sources", "lib/goldcrest/sources/"))
     with open(folder + "/boot.py", "rb") as f:
         agent["boot.py"] = f.read()
-    for form in (".mpy", ".py"):  # provisioning places the first golden copy
-        if "lib/goldcrest/guard" + form in agent:
-            agent[".ota/golden/goldcrest/guard" + form] = agent["lib/goldcrest/guard" + form]
     successor = load(folder + "/successor")
     life = Life(case, job.make(), agent, successor)
     boots = life.first()

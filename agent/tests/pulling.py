@@ -159,7 +159,7 @@ def passing(board, why, mend, files=None):
     """The version can't be had now, for a reason that may pass: nothing changes until `mend()`, then it is installed."""
     said = []
     before = board.snapshot()
-    agent = board.agent()
+    agent = board.agent("checkin")
     for _ in range(2):
         real = agent._update
         agent._update = lambda *a: said.append(real(*a)) or said[-1]

@@ -48,7 +48,7 @@ def test_good_checks_let_the_check_in_confirm():
 def test_confirm_after_seconds_needs_no_network():
     board = trial(confirm=30)
     board.server.down = True
-    agent = board.agent()
+    agent = board.agent("checkin")
     healthy = [False]
     agent.checks["sensor"] = lambda: healthy[0]
     assert agent.poll() is False and board.state()[0] == "trial"
@@ -90,7 +90,7 @@ def test_the_next_server_is_asked_after_three_misses():
 def test_a_server_that_answers_again_is_kept():
     board = Board(recovery=["http://second.test"])
     board.server.down = True
-    agent = board.agent()
+    agent = board.agent("checkin")
     for _ in range(2):
         agent.check()
     board.server.down = False

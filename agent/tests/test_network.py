@@ -326,7 +326,7 @@ def test_older_keyring_under_a_newer_number():
 
 def test_poll_waits_as_the_server_says():
     board = Board()
-    agent = board.agent()
+    agent = board.agent("checkin")
     real = time.ticks_ms, agent.time
     now = [0x3FFFFFF0]  # just before the ticks wrap around
 
@@ -370,7 +370,7 @@ def test_modules_of_an_update_are_dropped():
     board.server.publish(FILES)
     board.agent().check(reset=False)
     left = sorted(n for n in sys.modules if n.startswith("goldcrest."))
-    assert left == ["goldcrest.guard"], left
+    assert left == ["goldcrest.checkin", "goldcrest.guard"], left
     assert board.agent().check(reset=False) is True
 
 

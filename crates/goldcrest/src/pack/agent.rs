@@ -16,8 +16,6 @@ use crate::mpy_cross::MpyCross;
 
 /// Where a board has the agent's package.
 const FOLDER: &str = "lib/goldcrest/";
-/// What a module may have been installed as before.
-const FORMS: [&str; 3] = ["mpy", "py", "z"];
 
 /// Adds the agent that this program carries.
 pub(super) fn add(content: &mut Content, abis: &mut Abis, compiler: Option<&MpyCross>, window_bits: u8) -> Result<()> {
@@ -27,7 +25,7 @@ pub(super) fn add(content: &mut Content, abis: &mut Abis, compiler: Option<&MpyC
     }
     for (path, bytes) in board_files::agent_files(compiler)? {
         if !path.starts_with(FOLDER) {
-            continue; // boot.py and the golden copy are no part of a release
+            continue; // boot.py is no part of a release
         }
         if Path::new(&path).extension().is_some_and(|e| e == "mpy") {
             abis.add(&path, MpyHeader::parse(&bytes).map_err(|e| refused(&path, &e))?)?;
@@ -43,10 +41,10 @@ pub(super) fn add(content: &mut Content, abis: &mut Abis, compiler: Option<&MpyC
     Ok(())
 }
 
-/// The other forms of the agent's modules: a module that was source must not stay beside the one that is bytecode, or it would be the one that runs.
+/// What a board may have of another agent: a module that was source must not stay beside the one that is bytecode, or it would be the one that runs.
 pub(super) fn deletions(content: &Content) -> Vec<DevicePath> {
     let is_packed = |path: &str| content.files.iter().any(|f| f.path.as_str() == path);
-    let modules = content.files.iter().filter(|f| f.form == "agent").filter_map(|f| f.path.as_str().rsplit_once('.'));
-    let others = modules.flat_map(|(stem, _)| FORMS.map(|form| format!("{stem}.{form}")));
-    others.filter(|path| !is_packed(path)).filter_map(|path| path.parse().ok()).collect()
+    let has_agent = content.files.iter().any(|f| f.form == "agent");
+    let others = board_files::agent_paths().filter(|path| has_agent && !is_packed(path));
+    others.filter_map(|path| path.parse().ok()).collect()
 }
