@@ -1,12 +1,13 @@
 """Goldcrest agent. The interface for the app is in `checkin`; its names are those of this package, too.
 
-On flash the modules stand in agent.z, one behind another and deflated: a sixth less than by themselves. Each is a line `name blocks`
-and its bytecode in as many blocks of 64 bytes. Where there is no agent.z they are files as usual.
+On flash the modules stand in agent.z, one behind another in a raw deflate stream: a sixth less than by themselves. Each is a line
+`/name.mpy blocks` and its bytecode in as many blocks of 64 bytes. Where there is no agent.z they are files as usual.
 """
 
 import os
 
 HERE = PACK = __path__  # where modules are; to import one from the pack, put `__path__` there for so long
+_FILE = "%s/agent.z" % HERE
 
 
 def inflate(f, bits):
@@ -34,12 +35,10 @@ class _Modules:
         return (0x8000,) * 10
 
     def open(self, path, *a):
-        f = open(HERE + "/agent.z", "rb")
-        f.read(2)  # zlib header
-        z = inflate(f, 12)
+        z = inflate(open(_FILE, "rb"), 12)
         while True:
             name, blocks = z.readline().split()
-            if name == path[1:-4].encode():
+            if name == path.encode():
                 return z
             for _ in range(int(blocks)):
                 z.read(64)
@@ -50,7 +49,7 @@ def __getattr__(name):
 
 
 try:
-    os.stat("%s/agent.z" % HERE)
+    os.stat(_FILE)
     PACK = "/.z"
     os.mount(_Modules(), PACK)
 except OSError:

@@ -86,7 +86,7 @@ def check(reset=True):
     Never raises: a board that cannot reach its server goes on with its work.
     """
     global _due, _missed, _ready, _wait
-    for n in "Trial boot _try_agent apply rollback prune".split():
+    for n in "Trial boot _try apply rollback prune put".split():
         guard.__dict__.pop(n, None)  # what only a boot needs goes back to the app: half of the guard
     wait = _poll
     threshold = getattr(gc, "threshold", int)  # int takes the same and does nothing

@@ -45,7 +45,7 @@ def boot():
             reset()
     trial = Trial()
     try:
-        _try_agent()
+        _try()
     except BaseException as e:
         trial.save("agent", e)
         rollback()
@@ -53,7 +53,7 @@ def boot():
     trial.why = "not-confirmed"
 
 
-def _try_agent():
+def _try():
     # A release whose agent can't even be imported could never be replaced over the air: do not let it run.
     bad = __import__("goldcrest")._update("path", "x")
     if bad:

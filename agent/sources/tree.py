@@ -13,7 +13,7 @@ D = guard.D
 R = guard.R
 _FILES = const(4096)
 # What only a signed release needs: 4 KB of heap
-_NATIVE = "update boot check _lines admit lookup signed rsa keyring successor plan _with_gone _paths space fetch load plain patched _varint unpacked"
+_NATIVE = "update boot check _lines admit lookup signed rsa keyring successor plan _gone _paths space fetch load plain patched _varint unpacked"
 
 
 def write(cfg, items):

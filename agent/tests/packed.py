@@ -17,8 +17,8 @@ def pack(folder):
                 module = f.read()
             os.remove(path)
             blocks = -(-len(module) // _BLOCK)
-            data += b"%s %d\n" % (name[:-4].encode(), blocks) + module.ljust(blocks * _BLOCK, b"\0")
-    z = zlib.compressobj(9, zlib.DEFLATED, 12)
+            data += b"/%s %d\n" % (name.encode(), blocks) + module.ljust(blocks * _BLOCK, b"\0")
+    z = zlib.compressobj(9, zlib.DEFLATED, -12)
     with open(os.path.join(folder, "agent.z"), "wb") as f:
         f.write(z.compress(data) + z.flush())
 

@@ -110,10 +110,22 @@ async fn lacks_a_module() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn breaks_the_agents_guard() {
+async fn breaks_the_agent() {
     let main = program("2.0");
-    let files: [(&str, &[u8]); 2] = [("main.py", &main), ("lib/goldcrest/guard.mpy", b"M\x06\x00\x1f\x01")];
+    let files: [(&str, &[u8]); 2] = [("main.py", &main), ("lib/goldcrest/agent.z", b"garbage")];
     rolled_back_agent(&files).await;
+}
+
+/// MicroPython's loader never comes back from this bytecode, and no timer's callback runs meanwhile: on a board it is the watchdog that ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn breaks_the_agent_with_bytecode_that_was_cut_short() {
+    let main = program("2.0");
+    let files: [(&str, &[u8]); 3] = [
+        ("main.py", &main),
+        ("lib/goldcrest/__init__.mpy", b"M\x06\x00\x1f\x01"),
+        ("lib/sensor.py", b"PERIOD = 2\n"),
+    ];
+    rolled_back(&files, "not-confirmed", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

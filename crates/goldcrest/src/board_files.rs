@@ -99,14 +99,16 @@ pub fn agent_files(compiler: Option<&MpyCross>) -> Result<Vec<BoardFile>> {
             files.push((format!("lib/{stem}.mpy"), bytecode));
         } else {
             let blocks = bytecode.len().div_ceil(PACK_BLOCK);
-            let module = stem.trim_start_matches("goldcrest/");
-            pack.extend(format!("{module} {blocks}\n").into_bytes());
+            let module = stem.trim_start_matches("goldcrest");
+            pack.extend(format!("{module}.mpy {blocks}\n").into_bytes());
             pack.extend(&bytecode);
             pack.resize(pack.len() + blocks * PACK_BLOCK - bytecode.len(), 0);
         }
     }
     if !pack.is_empty() {
-        files.push((PACK.to_owned(), object::to_wire(&pack, PACK_WINDOW_BITS)));
+        // Without the header and the checksum of zlib it is a raw stream.
+        let zlib = object::to_wire(&pack, PACK_WINDOW_BITS);
+        files.push((PACK.to_owned(), zlib[2..zlib.len() - 4].to_vec()));
     }
     files.sort();
     Ok(files)

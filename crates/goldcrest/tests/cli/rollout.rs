@@ -82,9 +82,14 @@ fn a_blank_board_gets_everything_it_needs_and_its_token_stays_private() {
     assert_eq!(mode, 0o600);
     assert_eq!(sandbox.read("project/board/.ota/keyring0"), sandbox.read("config/goldcrest/keys/default.keyring"));
     let has = |path: &str| sandbox.path(&format!("project/board/{path}")).exists();
-    let either = |path: &str| has(&format!("{path}.mpy")) || has(&format!("{path}.py"));
-    assert!(has("boot.py") && has("main.py") && either("lib/goldcrest/__init__") && either("lib/goldcrest/guard"));
-    assert!(either(".ota/golden/goldcrest/guard") && !has("boot.mpy"));
+    let [small, source] = ["__init__.mpy agent.z", "__init__.py checkin.py guard.py update.py"]
+        .map(|names| names.split(' ').all(|name| has(&format!("lib/goldcrest/{name}"))));
+    assert!(has("boot.py") && has("main.py") && (small || source) && !has("boot.mpy"));
+    if small {
+        let bytes = |name: &str| sandbox.read(&format!("project/board/lib/goldcrest/{name}")).len();
+        let agent = bytes("__init__.mpy") + bytes("agent.z");
+        assert!(agent <= 10 * 1024, "the agent has {agent} bytes");
+    }
     // It stands in the project, and is no part of the next release.
     let packed = sandbox.ok(&["pack", "--list"]);
     assert!(!packed.contains("board/"), "{packed}");
