@@ -29,18 +29,17 @@ def _settled():
 
 
 def _guard():
-    # The golden copy first: the installed guard may be what the update broke.
-    for path in (".ota/golden/goldcrest", ""):
+    # The golden copy first: the installed guard may be what the update broke. Without its package, which may be broken too.
+    for path in (".ota/golden/goldcrest", "lib/goldcrest", ".frozen/goldcrest", "/.z"):
         try:
-            if not path:
-                from goldcrest import guard
-            else:
-                sys.path.insert(0, path)
-                try:
-                    import guard
-                finally:
-                    sys.path.pop(0)
-                    sys.modules.pop("guard", None)  # the name belongs to the app
+            if path == "/.z":
+                import goldcrest  # whose modules are there from now on
+            sys.path.insert(0, path)
+            try:
+                import guard
+            finally:
+                sys.path.pop(0)
+                sys.modules.pop("guard", None)  # the name belongs to the app
             return guard.boot()
         except (Exception, SystemExit, KeyboardInterrupt) as e:
             sys.print_exception(e)

@@ -37,12 +37,23 @@ _ring = 0  # highest keyring version that was fetched, good or bad
 _missed = 0  # check-ins in a row
 _poll = 60  # seconds, as the server said last
 
+# What only a boot needs goes back to the app: half of the guard.
+for n in "Trial boot apply rollback prune put".split():
+    guard.__dict__.pop(n, None)
+
 
 class Refused(Exception):
     """Why an update is not taken: args are a name of docs/release-format.md "Refusals" and a detail."""
 
 
-confirm = guard.confirm  # this release is good: ends its trial; -> False when there is no trial to end
+def confirm():
+    """This release is good: end its trial. -> False when there is none, or when under this release the board could take no other."""
+    trial = sys.modules.get("_goldcrest")
+    bad = trial and _update("path", "x")
+    if bad:
+        print("goldcrest:", *bad)
+        trial.why = "agent"
+    return not bad and guard.confirm()
 
 
 def healthy():
@@ -86,8 +97,6 @@ def check(reset=True):
     Never raises: a board that cannot reach its server goes on with its work.
     """
     global _due, _missed, _ready, _wait
-    for n in "Trial boot _try apply rollback prune put".split():
-        guard.__dict__.pop(n, None)  # what only a boot needs goes back to the app: half of the guard
     wait = _poll
     threshold = getattr(gc, "threshold", int)  # int takes the same and does nothing
     before = threshold()
@@ -203,6 +212,8 @@ def _update(step, *args):
     bad = None
     try:
         goldcrest.__path__ = goldcrest.PACK
+        if step == "update":
+            guard.golden()  # while there is room to inflate it
         update = __import__("goldcrest.update").update
         getattr(args[0], step, getattr(update, step))(*args)
     except Refused as e:

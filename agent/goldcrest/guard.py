@@ -43,24 +43,7 @@ def boot():
             # after a rename that failed. The next boots try again, then roll back.
             sys.print_exception(e)
             reset()
-    trial = Trial()
-    try:
-        _try()
-    except BaseException as e:
-        trial.save("agent", e)
-        rollback()
-        reset()
-    trial.why = "not-confirmed"
-
-
-def _try():
-    # A release whose agent can't even be imported could never be replaced over the air: do not let it run.
-    bad = __import__("goldcrest")._update("path", "x")
-    if bad:
-        raise ImportError(bad)
-    for n in list(sys.modules):  # the memory goes back to the app
-        if n[:9] == "goldcrest":
-            del sys.modules[n]
+    Trial()
 
 
 def reset():
@@ -179,6 +162,21 @@ def entries():
             yield R + path, D + "n" + key, D + "o" + key, new, old, int(size)
 
 
+def golden():
+    """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
+    here = "/.z/" if kind("/.z/guard.mpy") else R + "lib/goldcrest/"
+    for name in ("guard.py", "guard.mpy"):
+        src = here + name
+        dst = D + "golden/goldcrest/" + name
+        have = sha(src)
+        if have != sha(dst):
+            if have:
+                parents(dst)
+                copy(src, dst)
+            else:  # of a frozen agent there is no file, and no copy
+                os.remove(dst)
+
+
 def sha(path):
     """-> digest of a file, empty when there is no such file."""
     if kind(path) != _FILE:
@@ -272,7 +270,7 @@ class Trial(io.IOBase):
     """A trial boot: listens to the console, and resets the board at the deadline or when main.py ended with a traceback."""
 
     def __init__(self):
-        self.why = "agent"  # until the agent is imported
+        self.why = "not-confirmed"
         self.text = b""
         self.timer = self.wdt = self.slot = None
         sys.modules["_goldcrest"] = self  # so that confirm() finds it
@@ -329,7 +327,7 @@ class Trial(io.IOBase):
         """A piece of console output: its end is kept. A prompt after a traceback is the REPL: main.py is over."""
         try:
             self.text = (self.text + bytes(b).replace(b"\r", b""))[-1536:]
-            if self.text[-5:] == b"\n>>> " and b"Traceback (" in self.text and self.why != "agent":
+            if self.text[-5:] == b"\n>>> " and b"Traceback (" in self.text:
                 self.fail("crash")
         except MemoryError:
             self.text = b""

@@ -50,9 +50,8 @@ def update(http, cfg, status, etag, patch):
     target = "%s %d" % (etag, cfg.get("trial_s", 60))
     if guard.read("target") != target:  # a cut in writing it again would cost what is staged
         guard.write("target", target)
-    golden()
     space()
-    _drop("signed rsa lookup admit golden space")
+    _drop("signed rsa lookup admit space")
     report(http, "downloading", etag)
     for p, n, _, digest, have, size in guard.entries():
         if digest and guard.sha(n) != digest:
@@ -248,21 +247,6 @@ def admit(head, cfg, floor, platform, mpy, now):
     )
     if why:
         raise Refused(why, head.get(why, ""))
-
-
-def golden():
-    """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
-    here = "/.z/" if guard.kind("/.z") else R + "lib/goldcrest/"
-    for name in ("guard.py", "guard.mpy"):
-        src = here + name
-        dst = D + "golden/goldcrest/" + name
-        have = guard.sha(src)
-        if have != guard.sha(dst):
-            if have:
-                guard.parents(dst)
-                guard.copy(src, dst)
-            else:  # of a frozen agent there is no file, and no copy
-                os.remove(dst)
 
 
 def space():

@@ -125,7 +125,6 @@ def install(http, etag, version, fetch, good, record=""):
         before.close()
     http.settle()
     report(http, "verified", etag)
-    update.golden()
     guard.set_state("commit", etag, floor, run, floor)
     try:
         report(http, "installing", etag)

@@ -41,6 +41,7 @@ def compiled(work):
             name = path[:-3] + ".mpy"
             subprocess.check_call([MPY_CROSS, "-O3", "-s", path, "-o", work + "/" + name, HERE + "/../goldcrest/" + path])
     packed.pack(work)
+    shutil.copy(HERE + "/../boot.py", work)
     for name in ("__init__.mpy", "agent.z"):
         with open(work + "/" + name, "rb") as f:
             out[name] = f.read()
@@ -91,19 +92,19 @@ def run(work, heap, *args):
     return done.stdout + done.stderr
 
 
-def smallest(work, image):
-    """-> smallest heap in bytes from which on the board stages the update with RUN sizes in a row.
+def smallest(work, image, step, good):
+    """-> smallest heap in bytes from which on the board does the step with RUN sizes in a row. `good` stands in what it prints then.
 
     Where the collector happens to run decides whether a hole is large enough: a size may work by luck while a larger one fails.
     """
 
     def works(heap):
         shutil.copy(image, image + ".run")
-        return "staged" in run(work, heap, "update", image + ".run")
+        return good in run(work, heap, step, image + ".run")
 
     low, high = 0, LIMIT
     if not works(high):
-        raise SystemExit("the update does not even work with %d bytes of heap:\n%s" % (high, run(work, high, "update", image + ".run")))
+        raise SystemExit("%s does not even work with %d bytes of heap:\n%s" % (step, high, run(work, high, step, image + ".run")))
     while high - low > STEP:
         heap = (low + high) // 2 // STEP * STEP
         low, high = (low, heap) if works(heap) else (heap, high)
@@ -128,7 +129,10 @@ def native(work, key, image):
     print(run(work, 4 << 20, "make", image, work, settings, "").strip())
     for label, files in UPDATES:
         server.publish(files, keys=(key,))
-        print("smallest heap, %s: %d" % (label, smallest(work, image)))
+        print("smallest heap, %s: %d" % (label, smallest(work, image, "update", "reset")))
+        shutil.copy(image, image + ".boot")
+        run(work, LIMIT, "update", image + ".boot")
+        print("smallest heap of its trial boot: %d" % smallest(work, image + ".boot", "boot", "on trial"))
 
 
 def sources(work, key, image):
@@ -171,7 +175,7 @@ def sources(work, key, image):
                 site.publish("1", files, keys=(key,))
             else:
                 site.publish("1", files)
-            print("smallest heap, %s, %s: %d" % (label, name, smallest(work, image)))
+            print("smallest heap, %s, %s: %d" % (label, name, smallest(work, image, "update", "reset")))
 
 
 def main():

@@ -112,8 +112,9 @@ async fn lacks_a_module() {
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent() {
     let main = program("2.0");
-    let files: [(&str, &[u8]); 2] = [("main.py", &main), ("lib/goldcrest/agent.z", b"garbage")];
-    rolled_back_agent(&files).await;
+    let files: [(&str, &[u8]); 3] =
+        [("main.py", &main), ("lib/goldcrest/agent.z", b"garbage"), ("lib/sensor.py", b"PERIOD = 2\n")];
+    rolled_back(&files, "crash", "goldcrest").await;
 }
 
 /// MicroPython's loader never comes back from this bytecode, and no timer's callback runs meanwhile: on a board it is the watchdog that ends it.
@@ -131,12 +132,10 @@ async fn breaks_the_agent_with_bytecode_that_was_cut_short() {
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent_with_an_endless_import() {
     let main = program("2.0");
-    let files: [(&str, &[u8]); 2] = [("main.py", &main), ("lib/goldcrest/__init__.py", b"while True:\n    pass\n")];
-    rolled_back_agent(&files).await;
-}
-
-async fn rolled_back_agent(files: &[(&str, &[u8])]) {
-    let mut all = files.to_vec();
-    all.push(("lib/sensor.py", b"PERIOD = 2\n"));
-    rolled_back(&all, "agent", "").await;
+    let files: [(&str, &[u8]); 3] = [
+        ("main.py", &main),
+        ("lib/goldcrest/__init__.py", b"while True:\n    pass\n"),
+        ("lib/sensor.py", b"PERIOD = 2\n"),
+    ];
+    rolled_back(&files, "not-confirmed", "").await;
 }
