@@ -7,7 +7,7 @@ On flash the modules stand in agent.z, one behind another in a raw deflate strea
 import os
 
 HERE = PACK = __path__  # where modules are; to import one from the pack, put `__path__` there for so long
-_FILE = "%s/agent.z" % HERE
+_Z = "%s/agent.z" % HERE
 
 
 def inflate(f, bits):
@@ -22,7 +22,7 @@ def inflate(f, bits):
         return uzlib.DecompIO(f, -bits)
 
 
-class _Modules:
+class _Vfs:
     # A filesystem of the modules in agent.z.
     def mount(self, *a):
         pass
@@ -35,7 +35,7 @@ class _Modules:
         return (0x8000,) * 10
 
     def open(self, path, *a):
-        z = inflate(open(_FILE, "rb"), 12)
+        z = inflate(open(_Z, "rb"), 12)
         while True:
             name, blocks = z.readline().split()
             if name == path.encode():
@@ -49,9 +49,9 @@ def __getattr__(name):
 
 
 try:
-    os.stat(_FILE)
+    os.stat(_Z)
     PACK = "/.z"
-    os.mount(_Modules(), PACK)
+    os.mount(_Vfs(), PACK)
 except OSError:
     pass  # no pack, or it is mounted already
 __path__ = PACK

@@ -51,7 +51,6 @@ def confirm():
     trial = sys.modules.get("_goldcrest")
     bad = trial and _update("path", "x")
     if bad:
-        print("goldcrest:", *bad)
         trial.why = "agent"
     return not bad and guard.confirm()
 
@@ -190,7 +189,6 @@ def _take(http, cfg, status, etag):
     bad = _update("update", http, cfg, status, etag, not _tries[1])
     if not bad:
         return True
-    print("goldcrest:", *bad)
     http.close()  # its body may be half read
     _tries[:] = etag, _tries[1] + 1 if _tries[0] == etag else 1
     if bad[0] in _RETRY and _tries[1] < _TRIES:
@@ -219,14 +217,19 @@ def _update(step, *args):
     except Refused as e:
         bad = e.args
     except Exception as e:
-        bad = "flash" if isinstance(e, OSError) else "memory" if isinstance(e, MemoryError) else "error", repr(e)
+        bad = "memory" if isinstance(e, MemoryError) else "error"
+        if isinstance(e, OSError):
+            bad = "space" if e.errno == 28 else "flash"
         if isinstance(e, (ValueError, LookupError)):
-            bad = "format", repr(e)
+            bad = "format"
+        bad = bad, repr(e)
     goldcrest.__path__ = goldcrest.HERE
     update = None
     sys.modules.pop("goldcrest.update", None)
     goldcrest.__dict__.pop("update", None)
     gc.collect()
+    if bad:
+        print("goldcrest:", *bad)
     return bad
 
 

@@ -44,6 +44,9 @@ def boot():
             sys.print_exception(e)
             reset()
     Trial()
+    for n in list(globals()):  # room for the app: the trial needs only these
+        if n not in "os sys D write reset":
+            globals().pop(n)
 
 
 def reset():

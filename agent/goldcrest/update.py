@@ -65,30 +65,16 @@ def update(http, cfg, status, etag, patch):
         pass  # the server learns it from the trial
 
 
-def _drop(names):
-    # Functions that this update is done with.
-    for name in names.split():
-        globals().pop(name)
-
-
 def _next(items):
     for item in items:  # next() takes no default before MicroPython 1.25
         return item
     return ""
 
 
-def fetch(http, name, size, digest, old, p):
-    """Fetch one object to its staged file, and check what the flash has of it."""
-    have = os.stat(name)[6] if guard.kind(name) else 0
-    status = http.request(
-        "/d/v1/objects/" + digest + "?from=" + old,
-        "Range: bytes=%d-\r\n" % have if size > have >= 16384 else "",
-    )
-    load(http, status, name, size, status == 206 or status == 200 and http.left == size, p)
-    if guard.sha(name) != digest:
-        have = os.stat(name)[6]
-        os.remove(name)
-        raise Refused("hash" if have == size else "truncated", p)
+def _drop(names):
+    # Functions that this update is done with.
+    for name in names.split():
+        globals().pop(name)
 
 
 def load(http, status, name, limit, raw, base):
@@ -126,6 +112,30 @@ def plain(source):
         yield buf[:n]
 
 
+def _varint(s):
+    n = shift = 0
+    while True:
+        b = s.read(1)[0]
+        n |= (b & 127) << shift
+        shift += 7
+        if b < 128:
+            return n
+
+
+def fetch(http, name, size, digest, old, p):
+    """Fetch one object to its staged file, and check what the flash has of it."""
+    have = os.stat(name)[6] if guard.kind(name) else 0
+    status = http.request(
+        "/d/v1/objects/" + digest + "?from=" + old,
+        "Range: bytes=%d-\r\n" % have if size > have >= 16384 else "",
+    )
+    load(http, status, name, size, status == 206 or status == 200 and http.left == size, p)
+    if guard.sha(name) != digest:
+        have = os.stat(name)[6]
+        os.remove(name)
+        raise Refused("hash" if have == size else "truncated", p)
+
+
 def patched(ops, base):
     """The pieces that a delta makes from a file (docs/release-format.md, "Deltas"). IndexError at its end."""
     made = shift = 0
@@ -152,16 +162,6 @@ def patched(ops, base):
                 yield d
 
 
-def _varint(s):
-    n = shift = 0
-    while True:
-        b = s.read(1)[0]
-        n |= (b & 127) << shift
-        shift += 7
-        if b < 128:
-            return n
-
-
 def unpacked(http, status):
     # The zlib header is checked here: a window of up to 4 KiB is what a board has the memory for. A delta has none, and 1 KiB.
     bits = 10
@@ -173,6 +173,37 @@ def unpacked(http, status):
         if head[0] & 15 != 8 or bits > 12:
             raise Refused("format", "object")
     return inflate(http, bits)
+
+
+def admit(head, cfg, floor, platform, mpy, now):
+    """Refuse a good release that is not for this board. `now` in seconds since 1970."""
+    abi = "%d.%d.%d." % (mpy & 255, mpy >> 8 & 3, mpy >> 10 & 15)
+    package = head["package"]
+    boards = head.get("boards", platform).split(" ")
+    why = (
+        "package" if cfg.get("package", package) != package
+        else "board" if platform not in boards and cfg.get("board") not in boards
+        else "mpy" if not abi.startswith(head.get("mpy", "%d" % (mpy & 255)) + ".")
+        else "agent" if head["agent"] != "1"  # the agent protocol of docs/release-format.md
+        else "floor" if int(head["counter"]) < floor
+        # A clock that is not later than `created` was never set.
+        else "expired" if int(head["created"]) < now > int(head.get("expires", now + 1))
+        else ""
+    )
+    if why:
+        raise Refused(why, head.get(why, ""))
+
+
+def lookup(ring, key):
+    """-> first word: last word, of the lines of a keyring file that start with `key` or are about the key id `key`."""
+    out = {}
+    if guard.kind(ring):  # a board without a keyring trusts nobody
+        with open(ring, "rb") as f:
+            for line in f:
+                w = line.split()
+                if key in w[:2]:
+                    out[w[0]] = w[-1]
+    return out
 
 
 def signed(f, digest, ring, word=b"release", need=1):
@@ -218,37 +249,6 @@ def rsa(pair, digest):
     return (m * s % n).to_bytes(k, "big") == b"\0\1" + b"\xff" * (k - 54) + _INFO + digest
 
 
-def lookup(ring, key):
-    """-> first word: last word, of the lines of a keyring file that start with `key` or are about the key id `key`."""
-    out = {}
-    if guard.kind(ring):  # a board without a keyring trusts nobody
-        with open(ring, "rb") as f:
-            for line in f:
-                w = line.split()
-                if key in w[:2]:
-                    out[w[0]] = w[-1]
-    return out
-
-
-def admit(head, cfg, floor, platform, mpy, now):
-    """Refuse a good release that is not for this board. `now` in seconds since 1970."""
-    abi = "%d.%d.%d." % (mpy & 255, mpy >> 8 & 3, mpy >> 10 & 15)
-    package = head["package"]
-    boards = head.get("boards", platform).split(" ")
-    why = (
-        "package" if cfg.get("package", package) != package
-        else "board" if platform not in boards and cfg.get("board") not in boards
-        else "mpy" if not abi.startswith(head.get("mpy", "%d" % (mpy & 255)) + ".")
-        else "agent" if head["agent"] != "1"  # the agent protocol of docs/release-format.md
-        else "floor" if int(head["counter"]) < floor
-        # A clock that is not later than `created` was never set.
-        else "expired" if int(head["created"]) < now > int(head.get("expires", now + 1))
-        else ""
-    )
-    if why:
-        raise Refused(why, head.get(why, ""))
-
-
 def space():
     """Refuse when the staged files, the saved copies that are there at one time and the folders' own blocks do not fit."""
     s = os.statvfs(R)
@@ -269,16 +269,22 @@ def space():
         raise Refused("space", "needs %d, free %d" % (need, block * s[3]))
 
 
-def boot(http, cfg, name):
-    """Report what the board is, in the order of docs/protocol.md, "Facts": the server gives it names."""
-    import machine
-
-    gc.collect()
-    me = sys.implementation
-    report(http, "boot", 0, 0, 0, 0, (
-        __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(R), guard.fat(),
-        gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
-    ))
+def successor(new, old):
+    """Refuse the keyring file `new` unless it is later than `old` and enough roots of both signed it."""
+    if lookup(new, b"goldcrest-keyring") != {b"goldcrest-keyring": b"1"}:
+        raise ValueError
+    have, version = (int(lookup(ring, b"version")[b"version"]) for ring in (old, new))
+    if version <= have:
+        raise Refused("keyring-old", str(version))
+    h = hashlib.sha256()
+    with open(new, "rb") as f:
+        for _ in _lines(f, h):
+            pass
+        digest = h.digest()
+        at = f.tell()
+        for ring in (old, new):
+            f.seek(at)
+            signed(f, digest, ring, b"root", max(1, int(lookup(ring, b"threshold")[b"threshold"])))
 
 
 def check(f, h, head):
@@ -324,30 +330,6 @@ def check(f, h, head):
     yield "", "", ""  # the end of the files, also when there are no deletions
 
 
-def _lines(f, h):
-    # The signed lines of a binary file, hashed by `h`, as text; then `f` stands at the first signature.
-    while True:
-        line = f.readline()
-        if line[:4] == b"sig ":
-            f.seek(-len(line), 1)
-            return
-        if line[-1:] != b"\n" or len(line) > 1025:
-            raise ValueError
-        h.update(line)
-        yield str(line[:-1], "utf8")
-
-
-def path(p):
-    """Refuse a path that a board must not write."""
-    if p.lower().split("/")[0] in (".ota", "boot.py", "boot.mpy", "goldcrest.json") or "\\" in p:
-        raise Refused("path", p)
-    for s in p.split("/"):
-        if not s or s[-1] in " .":  # `.`, `..`, and what FAT would cut off
-            raise Refused("path", p)
-        if len(s.encode()) > 63 or len(p.encode()) > 120:
-            raise Refused("path-long", p)
-
-
 def plan(files, old, keep):
     """Write the journal: how the files on the board differ from what they are to be."""
     n = 0
@@ -357,6 +339,15 @@ def plan(files, old, keep):
             if have != digest and not kept(p, keep):
                 j.write("%d %s %s %s %s\n" % (n, size, digest, have, p))
                 n += 1
+
+
+def _paths(name):
+    # Of the files of a manifest that was good once: only such a line has its first space after 64 digits.
+    if guard.kind(D + name):
+        with open(D + name) as f:
+            for line in f:
+                if line.find(" ") == 64:
+                    yield line[:-1].split(" ", 3)[3]
 
 
 def _gone(files, old):
@@ -372,20 +363,40 @@ def _gone(files, old):
         yield file
 
 
-def _paths(name):
-    # Of the files of a manifest that was good once: only such a line has its first space after 64 digits.
-    if guard.kind(D + name):
-        with open(D + name) as f:
-            for line in f:
-                if line.find(" ") == 64:
-                    yield line[:-1].split(" ", 3)[3]
+def path(p):
+    """Refuse a path that a board must not write."""
+    if p.lower().split("/")[0] in (".ota", "boot.py", "boot.mpy", "goldcrest.json") or "\\" in p:
+        raise Refused("path", p)
+    for s in p.split("/"):
+        if not s or s[-1] in " .":  # `.`, `..`, and what FAT would cut off
+            raise Refused("path", p)
+        if len(s.encode()) > 63 or len(p.encode()) > 120:
+            raise Refused("path-long", p)
 
 
-def kept(p, patterns):
-    """-> True when a pattern makes the path device-owned."""
-    for x in patterns:
-        if _match(x, p):
-            return True
+def _lines(f, h):
+    # The signed lines of a binary file, hashed by `h`, as text; then `f` stands at the first signature.
+    while True:
+        line = f.readline()
+        if line[:4] == b"sig ":
+            f.seek(-len(line), 1)
+            return
+        if line[-1:] != b"\n" or len(line) > 1025:
+            raise ValueError
+        h.update(line)
+        yield str(line[:-1], "utf8")
+
+
+def boot(http, cfg, name):
+    """Report what the board is, in the order of docs/protocol.md, "Facts": the server gives it names."""
+    import machine
+
+    gc.collect()
+    me = sys.implementation
+    report(http, "boot", 0, 0, 0, 0, (
+        __version__, me.version, me._mpy, me._machine, sys.platform, cfg.get("board"), os.statvfs(R), guard.fat(),
+        gc.mem_free(), machine.reset_cause(), len(guard.read("tries")), name,
+    ))
 
 
 def _match(x, p):
@@ -417,19 +428,8 @@ def keyring(http):
     guard.set_state(*s[:6])
 
 
-def successor(new, old):
-    """Refuse the keyring file `new` unless it is later than `old` and enough roots of both signed it."""
-    if lookup(new, b"goldcrest-keyring") != {b"goldcrest-keyring": b"1"}:
-        raise ValueError
-    have, version = (int(lookup(ring, b"version")[b"version"]) for ring in (old, new))
-    if version <= have:
-        raise Refused("keyring-old", str(version))
-    h = hashlib.sha256()
-    with open(new, "rb") as f:
-        for _ in _lines(f, h):
-            pass
-        digest = h.digest()
-        at = f.tell()
-        for ring in (old, new):
-            f.seek(at)
-            signed(f, digest, ring, b"root", max(1, int(lookup(ring, b"threshold")[b"threshold"])))
+def kept(p, patterns):
+    """-> True when a pattern makes the path device-owned."""
+    for x in patterns:
+        if _match(x, p):
+            return True

@@ -277,7 +277,7 @@ if b.LITTLEFS:
         board.server.faults["/d/v1/objects/"] = fill
         assert board.check() is False
         stages = board.server.stages()
-        assert stages[-1] == "failed:flash", stages
+        assert stages[-1] == "failed:space", stages
         assert board.get("main.py") == b"old\n" and board.work_files() == []
 
 

@@ -183,7 +183,7 @@ if p:
     if b.LITTLEFS:
 
         def test_no_space():
-            web, publish, board = site(names="json", flash=b.Nor(40))
+            web, publish, board = site(names="json", flash=b.Nor(48))
             publish("1", dict(p.ONE, big=b"x" * 150000))
             before = board.flash.erases
             p.refused(board, "space")
