@@ -30,7 +30,7 @@ def _settled():
 
 def _guard():
     # The golden copy first: the installed guard may be what the update broke. Without its package, which may be broken too.
-    for path in (".ota/golden/goldcrest", "lib/goldcrest", ".frozen/goldcrest", "/.z"):
+    for path in (".ota/golden", "lib/goldcrest", ".frozen/goldcrest", "/.z"):
         try:
             if path == "/.z":
                 import goldcrest  # whose modules are there from now on

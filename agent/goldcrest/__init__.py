@@ -4,6 +4,7 @@ On flash the modules stand in agent.z, one behind another in a raw deflate strea
 `/name.mpy blocks` and its bytecode in as many blocks of 64 bytes. Where there is no agent.z they are files as usual.
 """
 
+import gc
 import os
 
 HERE = PACK = __path__  # where modules are; to import one from the pack, put `__path__` there for so long
@@ -36,12 +37,13 @@ class _Vfs:
 
     def open(self, path, *a):
         z = inflate(open(_Z, "rb"), 12)
+        block = bytearray(64)
         while True:
             name, blocks = z.readline().split()
             if name == path.encode():
                 return z
             for _ in range(int(blocks)):
-                z.read(64)
+                z.readinto(block)
 
 
 def __getattr__(name):
@@ -55,7 +57,10 @@ try:
 except OSError:
     pass  # no pack, or it is mounted already
 __path__ = PACK
+gc.collect()  # so that modules stand close together, and not between what they were inflated in
 import goldcrest.guard
+
+gc.collect()
 import goldcrest.checkin
 
 __path__ = HERE

@@ -30,7 +30,7 @@ checks = {}  # of the app: name -> function that says whether this is good; a tr
 _start = time.ticks_ms()
 _due = None  # ticks of the next check-in
 _wait = None  # seconds after which a trial that is healthy ends by itself, when the settings say so
-_told = False  # the facts of this start were reported
+_told = 0  # 1: the facts of this start were reported; or why they were not, which is not tried again
 _tries = ["", 0]  # a release digest and its failed tries since the start
 _ready = False  # an update waits for the reset
 _ring = 0  # highest keyring version that was fetched, good or bad
@@ -49,10 +49,11 @@ class Refused(Exception):
 def confirm():
     """This release is good: end its trial. -> False when there is none, or when under this release the board could take no other."""
     trial = sys.modules.get("_goldcrest")
-    bad = trial and _update("path", "x")
-    if bad:
-        trial.why = "agent"
-    return not bad and guard.confirm()
+    bad = trial and _told != 1 and _update("path", "x")
+    if not bad or bad[0] == "memory":  # some of it is the trial's own
+        return guard.confirm()
+    trial.why = "agent"
+    return False
 
 
 def healthy():
@@ -72,22 +73,6 @@ def poll():
     if _wait and time.ticks_diff(time.ticks_ms(), _start) > _wait * 1000 and healthy():
         confirm()
     return (not _due or time.ticks_diff(time.ticks_ms(), _due) >= 0) and check()
-
-
-async def task():
-    """poll() for apps on asyncio."""
-    # Whoever runs this has it; before MicroPython 1.21 under its old name.
-    asyncio = sys.modules.get("asyncio") or sys.modules["uasyncio"]
-    while True:
-        poll()
-        await asyncio.sleep(1)
-
-
-def safe():
-    """What boot.py runs in place of main.py after too many rollbacks."""
-    while True:
-        poll()
-        time.sleep(1)
 
 
 def check(reset=True):
@@ -138,7 +123,7 @@ def _ask(http, cfg):
         bad = _update("boot", http, cfg, name)
         if bad and bad[0] == "network":
             raise Refused(*bad)
-        _told = True
+        _told = bad or 1
     if name == "commit":  # boot could not even begin: a flash that takes nothing
         report(http, "failed", digest, "flash")
         return False
@@ -210,6 +195,7 @@ def _update(step, *args):
     bad = None
     try:
         goldcrest.__path__ = goldcrest.PACK
+        gc.collect()
         if step == "update":
             guard.golden()  # while there is room to inflate it
         update = __import__("goldcrest.update").update
@@ -217,12 +203,13 @@ def _update(step, *args):
     except Refused as e:
         bad = e.args
     except Exception as e:
-        bad = "memory" if isinstance(e, MemoryError) else "error"
-        if isinstance(e, OSError):
-            bad = "space" if e.errno == 28 else "flash"
-        if isinstance(e, (ValueError, LookupError)):
-            bad = "format"
-        bad = bad, repr(e)
+        bad = (
+            "memory" if isinstance(e, MemoryError)
+            else "format" if isinstance(e, (ValueError, LookupError))
+            else "error" if not isinstance(e, OSError)
+            else "space" if e.errno == 28
+            else "flash"
+        ), repr(e)
     goldcrest.__path__ = goldcrest.HERE
     update = None
     sys.modules.pop("goldcrest.update", None)
@@ -231,6 +218,13 @@ def _update(step, *args):
     if bad:
         print("goldcrest:", *bad)
     return bad
+
+
+def safe():
+    """What boot.py runs in place of main.py after too many rollbacks."""
+    while True:
+        poll()
+        time.sleep(1)
 
 
 def _owed(http):
@@ -250,6 +244,15 @@ def report(http, *args):
     status = http.request("/d/v1/report", "", json.dumps(body).encode())
     if status >= 500 or status in (401, 408, 429):
         raise Refused("network", str(status))
+
+
+async def task():
+    """poll() for apps on asyncio."""
+    # Whoever runs this has it; before MicroPython 1.21 under its old name.
+    asyncio = sys.modules.get("asyncio") or sys.modules["uasyncio"]
+    while True:
+        poll()
+        await asyncio.sleep(1)
 
 
 class Http(io.IOBase):

@@ -66,6 +66,12 @@ def state():
     return best
 
 
+def failed(digest, why, trace, report):
+    """Remember a release that is not to be tried again, and that it has to be reported; the last line of `trace` says what exactly."""
+    write("failed", "\n".join((digest, why, trace.strip().split("\n")[-1], trace)))
+    write("report", report)
+
+
 def set_state(*first):
     """Replace the first values. The two files take turns, so that a cut leaves one of them; at rest boot.py finds `ok` in both."""
     s = list(first) + state()[len(first) :]
@@ -73,6 +79,15 @@ def set_state(*first):
         s[7] = str(int(s[7]) + 1)
         text = " ".join(s)
         write("s%d" % (int(s[7]) & 1), "%s %d" % (text, crc32(text.encode())))
+
+
+def put(name, path):
+    """Replace a file by one of /.ota/, at once where the filesystem can."""
+    parents(path)
+    if fat():
+        copy(name, path)  # its rename is two steps, and between them both names own the same sectors
+    else:
+        os.rename(name, path)  # in .ota
 
 
 def apply():
@@ -94,48 +109,19 @@ def apply():
     set_state("trial")
 
 
-def rollback():
-    """Back to the saved copies. The reason is in `trace`, so that it survives a cut. -> True: run the agent only."""
-    set_state("back")
-    _, new, floor, was, _, ring, back, _ = state()
-    for p, _, _, _, old, _ in entries():  # first what was added: a file may be where a folder was
-        if not old:
-            if kind(p) == _FILE:
-                os.remove(p)
-            prune(p)
-    for p, _, o, _, old, _ in entries():
-        if old and sha(p) != old and kind(o):
-            put(o, p)
-    failed(new, *(read("trace") or "not-confirmed\n").split("\n", 1), "rolled-back")
-    back = int(back) + 1
-    set_state("ok" if back < _SAFE else "safe", was, floor, "-", floor, ring, str(back))
-    clean()
-    return back >= _SAFE
-
-
-def failed(digest, why, trace, report):
-    """Remember a release that is not to be tried again, and that it has to be reported; the last line of `trace` says what exactly."""
-    write("failed", "\n".join((digest, why, trace.strip().split("\n")[-1], trace)))
-    write("report", report)
-
-
-def confirm():
-    """End the trial: the new release stays. -> False when there is no trial."""
-    name, new, _, _, floor, ring, _, _ = state()
-    if name != "trial":
-        return False
-    if not kind(D + "report"):
-        remove("failed")  # the target has changed since, so it may be tried again
-    set_state("ok", new, floor, "-", floor, ring, "0")
-    trial = sys.modules.get("_goldcrest")
-    if trial:
-        trial.stop()
-    clean()
-    return True
-
-
-def manifest(digest):
-    return "m" + digest[:16]
+def golden():
+    """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
+    here = "/.z/" if kind("/.z/guard.mpy") else R + "lib/goldcrest/"
+    for name in ("guard.py", "guard.mpy"):
+        src = here + name
+        dst = D + "golden/" + name
+        have = sha(src)
+        if have != sha(dst):
+            if have:
+                parents(dst)
+                copy(src, dst)
+            else:  # of a frozen agent there is no file, and no copy
+                os.remove(dst)
 
 
 def clean(kind="jmnot"):
@@ -165,21 +151,6 @@ def entries():
             yield R + path, D + "n" + key, D + "o" + key, new, old, int(size)
 
 
-def golden():
-    """Make the golden guard that of the running agent: it is confirmed, and it is its journal that the guard will read."""
-    here = "/.z/" if kind("/.z/guard.mpy") else R + "lib/goldcrest/"
-    for name in ("guard.py", "guard.mpy"):
-        src = here + name
-        dst = D + "golden/goldcrest/" + name
-        have = sha(src)
-        if have != sha(dst):
-            if have:
-                parents(dst)
-                copy(src, dst)
-            else:  # of a frozen agent there is no file, and no copy
-                os.remove(dst)
-
-
 def sha(path):
     """-> digest of a file, empty when there is no such file."""
     if kind(path) != _FILE:
@@ -188,6 +159,53 @@ def sha(path):
     for b in chunks(path):
         h.update(b)
     return hexlify(h.digest()).decode()
+
+
+def rollback():
+    """Back to the saved copies. The reason is in `trace`, so that it survives a cut. -> True: run the agent only."""
+    set_state("back")
+    _, new, floor, was, _, ring, back, _ = state()
+    for p, _, _, _, old, _ in entries():  # first what was added: a file may be where a folder was
+        if not old:
+            if kind(p) == _FILE:
+                os.remove(p)
+            prune(p)
+    for p, _, o, _, old, _ in entries():
+        if old and sha(p) != old and kind(o):
+            put(o, p)
+    failed(new, *(read("trace") or "not-confirmed\n").split("\n", 1), "rolled-back")
+    back = int(back) + 1
+    set_state("ok" if back < _SAFE else "safe", was, floor, "-", floor, ring, str(back))
+    clean()
+    return back >= _SAFE
+
+
+def confirm():
+    """End the trial: the new release stays. -> False when there is no trial."""
+    name, new, _, _, floor, ring, _, _ = state()
+    if name != "trial":
+        return False
+    if not kind(D + "report"):
+        remove("failed")  # the target has changed since, so it may be tried again
+    set_state("ok", new, floor, "-", floor, ring, "0")
+    trial = sys.modules.get("_goldcrest")
+    if trial:
+        trial.stop()
+    clean()
+    return True
+
+
+def fat():
+    return kind(R + ".OTA")  # it finds a name whatever its case
+
+
+def read(name):
+    """Text of a small file in /.ota/, empty when there is none."""
+    try:
+        with open(D + name) as f:
+            return f.read()
+    except (OSError, ValueError):
+        return ""
 
 
 def chunks(path):
@@ -200,33 +218,9 @@ def chunks(path):
             yield buf[:n]
 
 
-def kind(path):
-    """-> _FILE, another number for a folder, or 0 when there is nothing."""
-    try:
-        return os.stat(path)[0] & 0xF000
-    except OSError:
-        return 0
-
-
-def read(name):
-    """Text of a small file in /.ota/, empty when there is none."""
-    try:
-        with open(D + name) as f:
-            return f.read()
-    except (OSError, ValueError):
-        return ""
-
-
 def write(name, text):
     with open(D + name, "w") as f:
         f.write(text)
-
-
-def remove(name):
-    try:
-        os.remove(D + name)
-    except OSError:
-        pass
 
 
 def copy(name, path):
@@ -235,38 +229,11 @@ def copy(name, path):
             f.write(b)
 
 
-def put(name, path):
-    """Replace a file by one of /.ota/, at once where the filesystem can."""
-    parents(path)
-    if fat():
-        copy(name, path)  # its rename is two steps, and between them both names own the same sectors
-    else:
-        os.rename(name, path)  # in .ota
-
-
-def fat():
-    return kind(R + ".OTA")  # it finds a name whatever its case
-
-
-def parents(path):
-    """Make the folders that a path needs."""
-    path = path[: path.rfind("/")]
-    if path and not kind(path):
-        parents(path)
-        os.mkdir(path)
-
-
-def prune(path):
-    """Remove the folders that a removed file leaves empty, also when a cut came in between."""
-    while True:
-        path = path[: path.rfind("/")]
-        if len(path) < len(R) or kind(path) == _FILE:  # littlefs's rmdir would remove a file
-            return
-        try:
-            os.rmdir(path)
-        except OSError:
-            if kind(path):
-                return
+def remove(name):
+    try:
+        os.remove(D + name)
+    except OSError:
+        pass
 
 
 class Trial(io.IOBase):
@@ -341,3 +308,36 @@ class Trial(io.IOBase):
 
     def ioctl(self, *a):
         return 0
+
+
+def kind(path):
+    """-> _FILE, another number for a folder, or 0 when there is nothing."""
+    try:
+        return os.stat(path)[0] & 0xF000
+    except OSError:
+        return 0
+
+
+def manifest(digest):
+    return "m" + digest[:16]
+
+
+def prune(path):
+    """Remove the folders that a removed file leaves empty, also when a cut came in between."""
+    while True:
+        path = path[: path.rfind("/")]
+        if len(path) < len(R) or kind(path) == _FILE:  # littlefs's rmdir would remove a file
+            return
+        try:
+            os.rmdir(path)
+        except OSError:
+            if kind(path):
+                return
+
+
+def parents(path):
+    """Make the folders that a path needs."""
+    path = path[: path.rfind("/")]
+    if path and not kind(path):
+        parents(path)
+        os.mkdir(path)

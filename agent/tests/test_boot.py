@@ -143,7 +143,7 @@ def test_agent_that_resets_when_an_update_needs_it():
 
 def test_without_a_golden_copy_the_installed_guard_runs():
     board = running()
-    for p in ("golden/goldcrest/guard.py",):
+    for p in ("golden/guard.py",):
         board.put(".ota/" + p, b"garbage(\n")
     board.put_state("trial", "0" * 64)
     board.put(".ota/journal", b"")
@@ -153,7 +153,7 @@ def test_without_a_golden_copy_the_installed_guard_runs():
 
 def test_a_failing_guard_does_not_keep_main_from_running():
     board = running()
-    board.put(".ota/golden/goldcrest/guard.py", b"garbage(\n")
+    board.put(".ota/golden/guard.py", b"garbage(\n")
     board.put("lib/goldcrest/guard.py", b"garbage(\n")
     board.put_state("trial", "0" * 64)
     board.put("main.py", b"with open('ran', 'w') as f:\n    f.write('yes')\n")
@@ -202,12 +202,12 @@ def test_golden_copy_follows_the_confirmed_guard_at_the_next_update():
     board.server.publish(dict(GOOD, **{"lib/goldcrest/guard.py": new}), version="2", counter=11)
     board.check()
     board.boot()
-    assert not board.get(".ota/golden/goldcrest/guard.py").endswith(b"# newer\n")
+    assert not board.get(".ota/golden/guard.py").endswith(b"# newer\n")
     board.agent().confirm()
-    assert not board.get(".ota/golden/goldcrest/guard.py").endswith(b"# newer\n")
+    assert not board.get(".ota/golden/guard.py").endswith(b"# newer\n")
     board.server.publish(dict(GOOD, **{"lib/goldcrest/guard.py": new, "x.py": b""}), version="3", counter=12)
     assert board.check() == "reset"
-    assert board.get(".ota/golden/goldcrest/guard.py") == new
+    assert board.get(".ota/golden/guard.py") == new
 
 
 def test_files_and_folders_change_places():

@@ -101,7 +101,7 @@ async fn the_agent_replaces_itself_by_a_release() -> Result<()> {
     let agent: Vec<_> = tree.keys().filter_map(|path| path.strip_prefix("lib/goldcrest/")).collect();
     assert_eq!(agent, ["__init__.mpy", "agent.z"]);
     let golden: Vec<_> = tree.keys().filter(|path| path.starts_with(".ota/golden/")).collect();
-    assert_eq!(golden, [".ota/golden/goldcrest/guard.mpy"]);
+    assert_eq!(golden, [".ota/golden/guard.mpy"]);
     Ok(())
 }
 
