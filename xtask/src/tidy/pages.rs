@@ -35,7 +35,7 @@ const PAGES: [(&str, &[&str]); 2] = [
             "crates/goldcrest-core/src/deployment.rs",
             "crates/goldcrest-core/src/message.rs",
             "crates/goldcrest-server/src/native",
-            "agent/goldcrest/__init__.py",
+            "agent/goldcrest/checkin.py",
         ],
     ),
 ];
