@@ -195,9 +195,9 @@ def _update(step, *args):
     bad = None
     try:
         goldcrest.__path__ = goldcrest.PACK
-        gc.collect()
         if step == "update":
             guard.golden()  # while there is room to inflate it
+        gc.collect()
         update = __import__("goldcrest.update").update
         getattr(args[0], step, getattr(update, step))(*args)
     except Refused as e:

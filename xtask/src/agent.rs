@@ -42,8 +42,7 @@ fn size(root: &Path, tools: &Tools) -> Result<(), String> {
     empty(&output)?;
     for source in modules(&root.join("agent/goldcrest"))? {
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let bytes =
-            compile(tools, &source, &format!("goldcrest/{name}.py"), &output.join(format!("{name}.mpy")))?;
+        let bytes = compile(tools, &source, &format!("goldcrest/{name}.py"), &output.join(format!("{name}.mpy")))?;
         println!("   {name:<12} {bytes:>6} bytes");
     }
     call(Command::new(tools.python()).arg(root.join(PACK)).arg(&output))?;

@@ -121,11 +121,8 @@ async fn breaks_the_agent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent_with_bytecode_that_was_cut_short() {
     let main = program("2.0");
-    let files: [(&str, &[u8]); 3] = [
-        ("main.py", &main),
-        ("lib/goldcrest/__init__.mpy", b"M\x06\x00\x1f\x01"),
-        ("lib/sensor.py", b"PERIOD = 2\n"),
-    ];
+    let files: [(&str, &[u8]); 3] =
+        [("main.py", &main), ("lib/goldcrest/__init__.mpy", b"M\x06\x00\x1f\x01"), ("lib/sensor.py", b"PERIOD = 2\n")];
     rolled_back(&files, "not-confirmed", "").await;
 }
 

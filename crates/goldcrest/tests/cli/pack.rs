@@ -103,8 +103,7 @@ fn the_agent_travels_with_a_release_when_the_project_says_so() {
     let bytes = sandbox.read("project/out.tar");
     let manifest = SignedManifest::parse(archive::read(&bytes).unwrap().manifest).unwrap().manifest;
     let paths: Vec<_> = manifest.files.iter().map(|f| f.path.as_str()).collect();
-    expect![[r#"["lib/goldcrest/__init__.mpy", "lib/goldcrest/agent.z", "main.py"]"#]]
-        .assert_eq(&format!("{paths:?}"));
+    expect![[r#"["lib/goldcrest/__init__.mpy", "lib/goldcrest/agent.z", "main.py"]"#]].assert_eq(&format!("{paths:?}"));
     // What a board may have had as source must not stay beside it.
     let gone: Vec<_> = manifest.deletions.iter().map(DevicePath::as_str).collect();
     assert!(gone.contains(&"lib/goldcrest/guard.py") && gone.contains(&"lib/goldcrest/update.mpy"), "{gone:?}");
