@@ -10,7 +10,7 @@ use crate::venv::Tools;
 /// Bytes of the agent's modules together, as boards get them: the limit of docs/benchmarks.md.
 const SIZE_LIMIT: u64 = 10 * 1024;
 /// Packs a folder of bytecode as boards get it.
-const PACK: &str = "agent/tests/packed.py";
+pub(crate) const PACK: &str = "agent/tests/packed.py";
 /// All tests run in one process, with simulated flashes of several hundred KB: more than a board's heap. The larger, the slower is each collection.
 const TEST_HEAP: &str = "heapsize=16M";
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::agent::{empty, modules};
+use crate::agent::{PACK, empty, modules};
 use crate::steps::run as call;
 use crate::venv::Tools;
 
@@ -43,7 +43,7 @@ pub(crate) fn check(root: &Path, tools: &Tools, full: bool) -> Result<(), String
 fn sweep(root: &Path, tools: &Tools, full: bool) -> Result<Outcome, String> {
     let since = Instant::now();
     let folder = folder(root, "agent");
-    prepare(&root.join("agent"), &folder, tools)?;
+    prepare(root, &root.join("agent"), &folder, tools)?;
     let words: &[&str] = if full { &["list", "full"] } else { &["list"] };
     let list = output(&mut script(root, tools, &folder, words))?;
     let jobs: Vec<String> = list.lines().map(str::to_owned).collect();
@@ -152,7 +152,7 @@ impl Outcome {
 
 /// Fills `folder` with what powercut.py takes: boot.py, the agent and its sources as bytecode, and the same agent under other names in its tracebacks,
 /// which makes other bytes of it.
-fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
+fn prepare(root: &Path, agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
     let said = |e: std::io::Error| format!("{}: {e}", folder.display());
     empty(folder)?;
     for (name, shown) in [("agent", "goldcrest"), ("successor", "goldcrest/next")] {
@@ -170,7 +170,7 @@ fn prepare(agent: &Path, folder: &Path, tools: &Tools) -> Result<(), String> {
             }
         }
         if tools.mpy_cross().is_file() {
-            call(Command::new(tools.python()).arg(agent.join("tests/packed.py")).arg(&output))?;
+            call(Command::new(tools.python()).arg(root.join(PACK)).arg(&output))?;
         }
     }
     let output = folder.join("sources");

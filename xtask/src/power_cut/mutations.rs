@@ -178,7 +178,7 @@ fn plant(mutation: &Mutation, root: &Path, tools: &Tools) -> Result<Option<Strin
     }
     fs::write(&path, text).map_err(|e| format!("{}: {e}", mutation.file))?;
     let agent = folder(root, "mutated");
-    prepare(&source, &agent, tools)?;
+    prepare(root, &source, &agent, tools)?;
     for result in run_jobs(root, tools, &agent, mutation.jobs.iter().map(|job| (*job).to_owned()).collect()) {
         match result.figures {
             Ok((_, 0)) => {}
