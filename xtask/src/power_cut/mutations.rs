@@ -138,7 +138,7 @@ const MUTATIONS: [Mutation; 16] = [
             "        except ValueError:  # noise, or another name\n",
             "        except UnicodeError:\n            raise\n        except ValueError:\n",
         )],
-        jobs: &["fat-256K/rollback of the first install/40"],
+        jobs: &["fat-256K/rollback of the first install/0"],
     },
     Mutation {
         name: "source: a failed version is news",
