@@ -111,28 +111,22 @@ async fn lacks_a_module() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent() {
-    let main = program("2.0");
-    let files: [(&str, &[u8]); 3] =
-        [("main.py", &main), ("lib/goldcrest/agent.z", b"garbage"), ("lib/sensor.py", b"PERIOD = 2\n")];
-    rolled_back(&files, "crash", "goldcrest").await;
+    rolled_back_agent(("lib/goldcrest/agent.z", b"garbage"), "crash", "goldcrest").await;
 }
 
 /// MicroPython's loader never comes back from this bytecode, and no timer's callback runs meanwhile: on a board it is the watchdog that ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent_with_bytecode_that_was_cut_short() {
-    let main = program("2.0");
-    let files: [(&str, &[u8]); 3] =
-        [("main.py", &main), ("lib/goldcrest/__init__.mpy", b"M\x06\x00\x1f\x01"), ("lib/sensor.py", b"PERIOD = 2\n")];
-    rolled_back(&files, "not-confirmed", "").await;
+    rolled_back_agent(("lib/goldcrest/__init__.mpy", b"M\x06\x00\x1f\x01"), "not-confirmed", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn breaks_the_agent_with_an_endless_import() {
+    rolled_back_agent(("lib/goldcrest/__init__.py", b"while True:\n    pass\n"), "not-confirmed", "").await;
+}
+
+/// A release whose app is good, with one file of the agent that is not.
+async fn rolled_back_agent(file: (&str, &[u8]), reason: &str, trace: &str) {
     let main = program("2.0");
-    let files: [(&str, &[u8]); 3] = [
-        ("main.py", &main),
-        ("lib/goldcrest/__init__.py", b"while True:\n    pass\n"),
-        ("lib/sensor.py", b"PERIOD = 2\n"),
-    ];
-    rolled_back(&files, "not-confirmed", "").await;
+    rolled_back(&[("main.py", &main), file, ("lib/sensor.py", b"PERIOD = 2\n")], reason, trace).await;
 }
