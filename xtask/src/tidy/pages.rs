@@ -11,7 +11,7 @@ use super::{bytes, relative};
 const LOCK: &str = "docs/pages.lock";
 
 /// A page and the files and folders whose behaviour it describes; a module's file stands for its folder too.
-const PAGES: [(&str, &[&str]); 2] = [
+pub(super) const PAGES: [(&str, &[&str]); 2] = [
     (
         "docs/release-format.md",
         &[

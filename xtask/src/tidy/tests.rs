@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::check;
+use super::pages::PAGES;
 
 /// A small tree that keeps every rule, removed at the end of the test.
 struct Tree(PathBuf);
@@ -21,31 +22,17 @@ impl Tree {
             tree.write(&format!("crates/{krate}/Cargo.toml"), &format!("[dependencies]\n{dependency}"));
             tree.write(&format!("crates/{krate}/src/lib.rs"), "//! A crate of the small tree.\n");
         }
-        let core = [
-            "archive",
-            "delta",
-            "deployment",
-            "keyring",
-            "line",
-            "manifest",
-            "message",
-            "name",
-            "object",
-            "path",
-            "refusal",
-            "signature",
-        ];
-        for module in core {
-            tree.write(&format!("crates/goldcrest-core/src/{module}.rs"), "//! A module of the small tree.\n");
+        tree.write("agent/goldcrest/__init__.py", "\"\"\"The small agent.\"\"\"\n");
+        for (page, code) in PAGES {
+            tree.write(page, "# A page\n");
+            for path in code {
+                match path.rsplit_once('.') {
+                    Some((_, "rs")) => tree.write(path, "//! A module of the small tree.\n"),
+                    Some((_, "py")) => tree.write(path, "\"\"\"A part of the small agent.\"\"\"\n"),
+                    _ => tree.write(&format!("{path}/README.md"), "# A part\n"),
+                }
+            }
         }
-        for part in ["update", "__init__"] {
-            tree.write(&format!("agent/goldcrest/{part}.py"), "\"\"\"A part of the small agent.\"\"\"\n");
-        }
-        for page in ["release-format", "protocol"] {
-            tree.write(&format!("docs/{page}.md"), "# A page\n");
-        }
-        tree.write("crates/goldcrest-server/src/native/checkin.rs", "//! A route of the small tree.\n");
-        tree.write("vectors/README.md", "# Cases\n");
         tree.write("xtask/Cargo.toml", "[package]\n");
         tree.write("Cargo.lock", "name = \"ring\"\n");
         assert_eq!(check(&tree.0, true), Ok(vec![]), "the small tree keeps every rule");
