@@ -1,7 +1,8 @@
 //! The accept loop: HTTP/1.1 as small and old clients need it, with a limit on everything a stranger can hold open.
 //!
 //! Title-case header names (some boards compare bytes), half-close tolerated (some boards shut down their sending side after the
-//! request), heads of at most 8 KiB within 10 s, and connections that neither send nor take a byte for a minute are dropped.
+//! request), bytes after the request tolerated (some send an empty line too many), heads of at most 8 KiB within 10 s, and connections
+//! that neither send nor take a byte for a minute are dropped.
 
 mod socket;
 
@@ -9,13 +10,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use hyper::Request;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::socket::{Signs, Socket};
+use self::socket::Socket;
 use crate::tls::{self, TlsSettings};
 
 /// Most open connections; more wait in the system's queue.
@@ -130,23 +131,14 @@ async fn serve_connection<S>(stream: S, peer: Option<Peer>, router: Router, shut
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let signs = Arc::new(Signs::default());
-    let io = TokioIo::new(Socket::new(stream, Arc::clone(&signs)));
+    let progress = Arc::new(AtomicU64::new(0));
+    let io = TokioIo::new(Socket::new(stream, Arc::clone(&progress), shutdown.clone()));
     let router = TowerToHyperService::new(router);
-    let lingering = Arc::clone(&signs);
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let (has_body, signs) = (!request.body().is_end_stream(), Arc::clone(&lingering));
-        let answer = router.call(request);
-        async move {
-            let response = answer.await?;
-            if has_body && !response.status().is_success() {
-                signs.linger.store(true, Ordering::Relaxed);
-            }
-            Ok::<_, std::convert::Infallible>(response)
-        }
+        router.call(request)
     });
     let mut http = http1::Builder::new();
     http.title_case_headers(true)
@@ -172,7 +164,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep(STALL_TIMEOUT) => {
-                let now = signs.progress.load(Ordering::Relaxed);
+                let now = progress.load(Ordering::Relaxed);
                 if now == seen {
                     tracing::debug!("stalled connection dropped");
                     return;

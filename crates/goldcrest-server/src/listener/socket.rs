@@ -1,46 +1,42 @@
-//! A socket that shows whether it moves, and closes so that a refused client can read why.
+//! A socket that shows whether it moves, and closes so that the client can read its answer to the end.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
-/// Longest time for which a refused body is read and thrown away.
+/// Longest time for which the other side's bytes are read and thrown away after our last one.
 const LINGER: Duration = Duration::from_secs(5);
-/// Most bytes of it: those of the largest upload.
+/// Most of these bytes: those of the largest upload that can be refused.
 const MAX_DRAIN: usize = 80 << 20;
 
-/// What a socket and its connection tell each other.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    /// Counts successful reads and writes.
-    pub(super) progress: AtomicU64,
-    /// A request with a body was refused: bytes of it may still be under way. To close now would reset the connection, and a
-    /// client that sends everything before it reads would lose the answer.
-    pub(super) linger: AtomicBool,
-}
-
-/// A socket that keeps its [`Signs`].
+/// A socket that counts its successful reads and writes in `progress`.
+///
+/// It closes when the client has closed: bytes that come after the answer (the rest of a refused body, the second empty line of the
+/// HTTP client that sensorclass and others copied) would make the system reset a closed connection, and throw away what it had not sent yet.
 pub(super) struct Socket<S> {
     stream: S,
-    signs: Arc<Signs>,
+    progress: Arc<AtomicU64>,
+    /// The server stops: nobody is waited for.
+    stop: CancellationToken,
     /// Set once our side is shut down: until when, and how much more, the other side's bytes are thrown away.
     closing: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> Socket<S> {
-    pub(super) fn new(stream: S, signs: Arc<Signs>) -> Self {
-        Self { stream, signs, closing: None }
+    pub(super) fn new(stream: S, progress: Arc<AtomicU64>, stop: CancellationToken) -> Self {
+        Self { stream, progress, stop, closing: None }
     }
 
     fn note<T>(&self, result: Poll<T>) -> Poll<T> {
         if result.is_ready() {
-            self.signs.progress.fetch_add(1, Ordering::Relaxed);
+            self.progress.fetch_add(1, Ordering::Relaxed);
         }
         result
     }
@@ -82,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.closing = Some((Box::pin(tokio::time::sleep(LINGER)), MAX_DRAIN));
         }
-        let Some((deadline, left)) = this.closing.as_mut().filter(|_| this.signs.linger.load(Ordering::Relaxed)) else {
+        let Some((deadline, left)) = this.closing.as_mut().filter(|_| !this.stop.is_cancelled()) else {
             return Poll::Ready(Ok(()));
         };
         let mut scratch = [0; 8 << 10];
@@ -93,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
                 break;
             }
             *left = left.saturating_sub(buf.filled().len());
-            this.signs.progress.fetch_add(1, Ordering::Relaxed);
+            this.progress.fetch_add(1, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }

@@ -1,11 +1,14 @@
 //! What a stranger can do to a connection, and the shape of every response on the wire.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::app::TestApp;
 use crate::http::{exchange, parse};
+use crate::releases::Plan;
 
 #[tokio::test]
 async fn header_names_are_in_title_case() {
@@ -49,6 +52,29 @@ async fn a_board_may_shut_down_its_sending_side_first() {
     let mut received = Vec::new();
     stream.read_to_end(&mut received).await.unwrap();
     assert_eq!(parse(&received).status, 200);
+}
+
+/// The HTTP client of the Gogs updater's and sensorclass's origin ends every request with a second empty line, in a packet of its own.
+#[tokio::test]
+async fn an_empty_line_too_many_does_not_cost_the_end_of_the_answer() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    let file = vec![b'x'; 256 << 10];
+    admin.publish(&Plan { files: vec![("big.py", file.clone())], ..Plan::new("1", 1) }.build()).await;
+    admin.set_stable("1").await;
+    let feed = json!({"adapter": "micropython-ota", "path": "ota", "package": "sensor"});
+    admin.post("/api/v1/feeds", feed).await.expect(201);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(app.address).await.unwrap();
+    stream.write_all(b"GET /ota/1_big.py HTTP/1.0\r\nHost: t\r\n\r\n").await.unwrap();
+    let mut received = vec![0; 1];
+    stream.read_exact(&mut received).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stream.write_all(b"\r\n").await.unwrap();
+    stream.read_to_end(&mut received).await.unwrap();
+    let answer = parse(&received);
+    assert_eq!((answer.status, answer.body.len()), (200, file.len()));
 }
 
 #[tokio::test]
