@@ -13,7 +13,7 @@ _FILE = const(4096)
 
 
 class Source(web.Source):
-    """Modules become files of the same name; `name` is what main.py imports."""
+    """Modules become files of the same name; `name`, or `nodename` in its later form, is what main.py imports."""
 
     def look(self):
         mac = self.cfg.get("mac") or _mac()
@@ -25,21 +25,17 @@ class Source(web.Source):
             if module in ("name", "nodename"):
                 continue
             version = str(wanted[module])
-            marked = "!" if "!" in (module[:1], version[:1]) else ""  # fetched also when the board has it
-            module = module.lstrip("!")
-            version = version.lstrip("!")
             if version == "latest":
                 latest = latest or self._json("latestversions")
                 version = str(latest.get(module, ""))
+            version = version.lstrip("!")  # written without its version: here, all are
             if not version:
                 raise Refused("missing", module)
             if version != "".join(version.split()):  # they stand in lines, between spaces
                 raise Refused("format", module)
-            modules[module] = marked + version
+            modules[module] = version
         self.modules = modules
-        self.program = wanted.get("name")
-        if self.program is None and wanted.get("nodename") in modules:
-            self.program = wanted["nodename"]
+        self.program = wanted.get("name", wanted.get("nodename"))
         if not isinstance(self.program, str) or not _is_module(self.program):
             raise Refused("format", "name")
         return " ".join([self.program] + ["%s=%s" % (m, modules[m]) for m in sorted(modules)])
@@ -75,8 +71,8 @@ class Source(web.Source):
     def _files(self):
         for module in self.modules:
             version = self.modules[module]
-            url = web.quoted(module + version.lstrip("!")) + ".py"
-            same = self.had.get(module) == version and version[0] != "!"
+            url = web.quoted(module + version) + ".py"
+            same = self.had.get(module) == version
             yield module + ".py", -1 if same else self.size(url), ("=" if same else ":") + url
         if "main" not in self.modules:
             yield "main.py", 40, "main"

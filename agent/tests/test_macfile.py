@@ -51,16 +51,17 @@ if p:
         assert board.check() is False
         assert [x for x in site.fetched() if x[-3:] == ".py"] == []
 
-    def test_a_version_that_is_forced():
+    def test_a_mark_is_not_part_of_a_version():
         site, board = two()
-        for wanted in ({"a": "!1", "b": "2"}, {"!a": "1", "b": "!latest"}):
-            site.wants(dict(wanted, name="a"))
-            assert board.check() == "reset"
-            assert [x for x in site.fetched() if x[-3:] == ".py"] == ["/local/a1.py", "/local/b2.py"][: 1 + ("!a" in wanted)]
-            board.boot()
-            p.again(board)
-            assert board.check() is False
-            site.fetched()
+        site.wants({"name": "a", "a": "!1", "b": "latest"}, {"b": "!2", "------ Nodes": ""})
+        assert board.check() is False
+        assert [x for x in site.fetched() if x[-3:] == ".py"] == []
+        site.module("a2", A + b"#2\n")
+        site.wants({"name": "a", "a": "!2", "b": "latest"})
+        assert board.check() == "reset"
+        assert [x for x in site.fetched() if x[-3:] == ".py"] == ["/local/a2.py"]
+        board.boot()
+        assert board.get("a.py") == A + b"#2\n"
 
     def test_a_module_that_goes():
         site, board = two()
@@ -74,6 +75,14 @@ if p:
         site.module("a1", A)
         site.wants({"nodename": "a", "a": "1"}, at=site.mac + ".config")
         p.installed(board, {"main.py": b"import a\n", "a.py": A})
+
+    def test_the_program_may_be_a_file_of_the_board():
+        for key in ("name", "nodename"):
+            site, board = folder(keep=["mine.py"])
+            board.put("mine.py", A)
+            site.module("b1", B)
+            site.wants({key: "mine", "b": "1"})
+            p.installed(board, {"main.py": b"import mine\n", "mine.py": A, "b.py": B})
 
     def test_a_main_of_its_own_may_be_kept():
         site, board = folder(keep=["main.py"])

@@ -183,45 +183,109 @@ async fn a_bridge_that_is_damaged_leaves_the_old_updater_at_work() -> Result<()>
     went_over(&bench, board, events).await.map(drop)
 }
 
+/// A form of sensorclass: its files, what its program does to be updated, and the name of its list.
+struct Form {
+    files: &'static str,
+    /// Brings in the first list, as the bootloader does.
+    boot: &'static str,
+    again: &'static str,
+    list: &'static str,
+}
+
+const FIRST: Form = Form { files: "sensorclass", boot: "", again: "config.set('update')", list: "MAC" };
+
+const LATER: Form = Form {
+    files: "sensorclass_later",
+    boot: "import config\nif not config.nodename:\n    config.set('update')\n    config.set('update_result', 0)\n",
+    again: "config.set('update')\nconfig.set('update_result', 0)",
+    list: "MAC",
+};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn from_sensorclass() -> Result<()> {
+    let (bench, board, mut events, id) = sensorclass_board(&FIRST).await?;
+    events.wait_for_line(LIMIT, "ValueError").await?;
+    let (board, events) = sensorclass_taken_in(&bench, board, &id).await?;
+    sensorclass_went_over(&bench, board, events).await
+}
+
+/// Its list is asked for by the first form's name: the server learns the form from the module that the board makes of `name`.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_sensorclass_with_a_nodename() -> Result<()> {
+    let (bench, board, mut events, id) = sensorclass_board(&LATER).await?;
+    events.wait_for_line(LIMIT, "no answer").await?;
+    let (board, mut events) = sensorclass_taken_in(&bench, board, &id).await?;
+    events.wait_for_line(LIMIT, "getting namecharger.py").await?;
+    events.wait_for_line(LIMIT, "Update success!!").await?;
+    sensorclass_went_over(&bench, board, events).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_sensorclass_with_config_files() -> Result<()> {
+    let (bench, board, mut events, id) = sensorclass_board(&Form { list: "MAC.config", ..LATER }).await?;
+    events.wait_for_line(LIMIT, "no answer").await?;
+    let (board, events) = sensorclass_taken_in(&bench, board, &id).await?;
+    sensorclass_went_over(&bench, board, events).await
+}
+
+/// A board of sensorclass that nobody knows yet, and a server that took over the folder it was served from. Returns the board's MAC address.
+async fn sensorclass_board(form: &Form) -> Result<(Bench, Board, Events, String)> {
     let bench = Bench::start()?;
-    let app = "import config, machine, time\nprint('app old')\nconfig.set('reboots', 0)\ntime.sleep_ms(500)\n\
-               config.set('update')\nmachine.reset()\n";
+    let app = format!(
+        "import config, machine, time\nprint('app old')\nconfig.set('reboots', 0)\ntime.sleep_ms(500)\n{}\nmachine.reset()\n",
+        form.again
+    );
     write(&bench, "code/charger1.py", app.as_bytes())?;
     write(&bench, "code/latestversions", br#"{"charger": "1"}"#)?;
     write(&bench, "code/deadbeef1234", br#"{"name": "charger", "charger": "latest"}"#)?;
     bench.cli(&["import", "sensorclass", text(&bench.path("code"))?, "--prefix", "local/code"])?;
-    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/sensorclass");
+    bench.cli(&["--yes", "device", "rm", "charger-deadbeef1234"])?;
+    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
     let mut files = own_files();
-    for name in ["config.py", "main.py", "updater.py"] {
-        let source = std::fs::read_to_string(format!("{clients}/{name}"))?;
-        let base = format!("{}/local/code/", bench.url());
-        files.insert(name.to_owned(), source.replace("@BASE@", &base).into_bytes());
+    let base = format!("{}/local/code/", bench.url());
+    for (folder, name) in [
+        ("sensorclass", "httpclient.py"),
+        (form.files, "config.py"),
+        (form.files, "main.py"),
+        (form.files, "updater.py"),
+    ] {
+        let source = std::fs::read_to_string(format!("{clients}/{folder}/{name}"))?;
+        let source = source.replace("@BASE@", &base).replace("@LIST@", form.list);
+        files.insert(name.to_owned(), source.into_bytes());
     }
-    files.insert("boot.py".to_owned(), b"print('old network')\n".to_vec());
+    files.insert("boot.py".to_owned(), format!("print('old network')\n{}", form.boot).into_bytes());
     let mut board = bench.rig.foreign_board("old", files).await?;
-    let mut events = board.events();
+    let events = board.events();
     board.power_on().await?;
-    events.wait_for_line(LIMIT, "update failed").await?;
-    // Nobody knows it: it is pending, and its owner takes it in.
     let id = eventually("the board to be pending", || {
         let pending = bench.api("pending").ok()?;
         pending["pending"][0]["id"].as_str().map(str::to_owned)
     });
     let id = id.await?;
-    bench.cli(&["device", "add", "garage", "--package", "charger", "--adapter", "sensorclass", "--id", &id])?;
-    bench.cli(&["--yes", "device", "rm", "charger-deadbeef1234"])?;
-    events.wait_for_line(LIMIT, "app old").await?;
+    Ok((bench, board, events, id))
+}
+
+/// Its owner takes the board in, switches it off and on, and it runs what it ran before.
+async fn sensorclass_taken_in(bench: &Bench, mut board: Board, id: &str) -> Result<(Board, Events)> {
+    bench.cli(&["device", "add", "garage", "--package", "charger", "--adapter", "sensorclass", "--id", id])?;
+    board.power_cut().await?;
+    let events = board.events();
+    board.power_on().await?;
+    let mut seen = board.events();
+    seen.wait_for_line(LIMIT, "app old").await?;
     let runs = eventually("the old board to be known to run 1", || {
         let devices = bench.api("devices").ok()?;
         (devices["devices"][0]["running"] == "1").then_some(())
     });
     runs.await?;
-    publish_new(&bench, "1.0")?;
+    Ok((board, events))
+}
+
+async fn sensorclass_went_over(bench: &Bench, board: Board, events: Events) -> Result<()> {
+    publish_new(bench, "1.0")?;
     bench.cli(&["migrate", "sensorclass", "--from", "charger", "--package", "demo"])?;
     bench.cli(&["channel", "set", "stable", "goldcrest", "--package", "charger"])?;
-    let name = went_over(&bench, board, events).await?;
+    let name = went_over(bench, board, events).await?;
     ensure!(name == "garage", "it is still the device that it was, not {name}");
     Ok(())
 }

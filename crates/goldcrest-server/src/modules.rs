@@ -19,11 +19,13 @@ use crate::store::ReleaseRow;
 const VERSION_CHARS: usize = 12;
 /// Most characters of a module's name.
 const MAX_NAME: usize = 64;
-/// Keys of a list that are no modules.
-const RESERVED: [&str; 2] = ["name", "nodename"];
+/// What a list calls its program; as a setting, the program.
+pub(crate) const NAME: &str = "name";
+/// What the later form of a list calls its program; as a setting, `true` stands for that form.
+pub(crate) const LATER: &str = "nodename";
 /// What stands for the newest version.
 pub(crate) const LATEST: &str = "latest";
-/// Before a module or its version in later forms of the list: passed on as it is.
+/// Before a version: boards with the later form write the module without it. `<module>!<version>.py` is never asked for.
 pub(crate) const MARK: char = '!';
 /// Where the newest version is looked up when a module does not have the device's channel.
 const DEFAULT_CHANNEL: &str = "stable";
@@ -52,7 +54,7 @@ pub(crate) async fn of_release(app: &App, release: &ReleaseRow) -> anyhow::Resul
     let mut modules = BTreeMap::new();
     for file in files {
         let Some(name) = file.path.as_str().strip_suffix(".py").filter(|name| is_name(name)) else { continue };
-        if foreign_path(file.path.as_str()) == "boot.py" || RESERVED.contains(&name) {
+        if foreign_path(file.path.as_str()) == "boot.py" || [NAME, LATER].contains(&name) {
             continue;
         }
         let is_own = is_alone && package_of(name) == release.package;
@@ -111,7 +113,7 @@ pub(crate) async fn resolve(app: &App, scope: Scope<'_>, name: &str, version: &s
     Ok(file.map(|file| Module { version: version.to_owned(), file }))
 }
 
-/// The pins of a device's settings, module to version, with their marks.
+/// The pins of a device's settings, module to version; versions may have a mark.
 ///
 /// # Errors
 /// `Invalid` for what is no pin: the versions are strings.
@@ -123,7 +125,7 @@ pub(crate) fn pins(settings: &Map<String, Value>) -> Result<BTreeMap<String, Str
     })?;
     let mut read = BTreeMap::new();
     for (module, version) in pins {
-        if !is_name(bare(module)) {
+        if !is_name(module) {
             return Err(Failure::Invalid(format!("pins: {module:?} is not the name of a module")));
         }
         let text = version.as_str().ok_or_else(|| {
@@ -143,16 +145,19 @@ pub(crate) async fn check_settings(
     scope: Scope<'_>,
     settings: &Map<String, Value>,
 ) -> Result<(), Failure> {
-    let program = settings.get("name");
+    let program = settings.get(NAME);
     if program.is_some_and(|name| !name.as_str().is_some_and(is_name)) {
         return Err(Failure::Invalid("name: the module that the board runs is wanted, as a string".into()));
     }
+    if settings.get(LATER).is_some_and(|is_later| !is_later.is_boolean()) {
+        return Err(Failure::Invalid(format!("{LATER}: true or false is wanted")));
+    }
     for (module, version) in pins(settings)? {
-        let (module, version) = (bare(&module), bare(&version));
-        let Some(found) = resolve(app, scope, module, version).await? else {
+        let version = bare(&version);
+        let Some(found) = resolve(app, scope, &module, version).await? else {
             let text = format!(
                 "pins: nobody published {module} {version}: publish it as a package {} first, or pin another version",
-                package_of(module)
+                package_of(&module)
             );
             return Err(Failure::Invalid(text));
         };
@@ -167,7 +172,7 @@ pub(crate) async fn check_settings(
     Ok(())
 }
 
-/// Without a mark.
+/// A version without its mark.
 pub(crate) fn bare(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }

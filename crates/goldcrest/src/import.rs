@@ -84,6 +84,14 @@ impl Plan {
         let releases = &self.releases;
         let has = |package: &str, version: &str| releases.iter().any(|r| r.package == package && r.version == version);
         self.channels.retain(|(package, _, version)| has(package, version));
+        for feed in &mut self.feeds {
+            feed.package = feed.package.take().filter(|package| releases.iter().any(|r| r.package == *package));
+        }
+        // Only sensorclass has something to show without a package of its own.
+        self.feeds.retain(|feed| feed.package.is_some() || feed.adapter == "sensorclass");
+        let (mine, others) = std::mem::take(&mut self.devices).into_iter().partition(|d| d.adapter == "sensorclass");
+        self.devices = sensorclass::without_missing(mine, releases, &mut self.left);
+        self.devices.extend::<Vec<Device>>(others);
     }
 
     /// Makes what is not there yet.

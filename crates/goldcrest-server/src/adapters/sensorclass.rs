@@ -1,5 +1,8 @@
 //! sensorclass: `<feed>/<mac>`, a list of modules with versions for one board; `<feed>/latestversions`; `<feed>/<module><version>.py`.
 //!
+//! Its later form calls the program `nodename` instead of `name`, asks for `<mac>.config`, and writes modules whose version begins with `!`
+//! without it. Each form takes the other's key for a module, and fails; so a list has one of them.
+//!
 //! A board shows its MAC address and nothing else, so what it runs is concluded from what it does: it asked for its list, fetched every
 //! module of it that was new, and asked again.
 
@@ -17,7 +20,7 @@ use crate::App;
 use crate::adapter::{Adapter, mac};
 use crate::content::plain;
 use crate::failure::Failure;
-use crate::modules::{self, LATEST, MARK, Module, Scope, bare};
+use crate::modules::{self, LATER, LATEST, MARK, Module, NAME, Scope, bare};
 use crate::rollout::{check_in::Said, report};
 use crate::store::{CredentialRow, FeedRow, MacFileRow};
 
@@ -46,28 +49,31 @@ pub(super) async fn answer(
         return Ok(None);
     }
     check_basic(feed, &call.headers)?;
-    let plain_name = rest.strip_suffix(".config");
-    if let Some(mac) = mac(plain_name.unwrap_or(rest)) {
+    let later_form = rest.strip_suffix(".config");
+    if let Some(mac) = mac(later_form.unwrap_or(rest)) {
         let known = app.store.credential(Adapter::Sensorclass.as_str(), &mac).await?;
         let Some(known) = known.filter(|known| known.project_id == feed.project_id) else {
             note_pending(app, feed, call, &mac).await?;
             return Ok(None);
         };
-        return Ok(Some(bytes(JSON, mac_file(app, feed, call, &known, plain_name.is_some()).await?)));
+        return Ok(Some(bytes(JSON, mac_file(app, feed, call, &known, later_form.is_some()).await?)));
     }
     if rest == "latestversions" {
         return Ok(Some(bytes(JSON, latest_versions(app, feed).await?)));
     }
     let Some(stem) = rest.strip_suffix(".py") else { return Ok(None) };
-    if let Some(file) = modules::find(app, feed.project_id, &stem.replace(MARK, "")).await? {
+    if let Some(file) = modules::find(app, feed.project_id, stem).await? {
         if call.method == Method::GET {
             note_fetch(app, feed, call, stem).await?;
         }
         return Ok(Some(bytes(PYTHON, plain(app, &file).await?)));
     }
     // Those that the system keeps without a version: config.py, main.py, updater.py.
-    let Some(module) = of_feed(app, feed).await?.remove(stem) else { return Ok(None) };
-    Ok(Some(bytes(PYTHON, plain(app, &module.file).await?)))
+    if let Some(module) = of_feed(app, feed).await?.remove(stem) {
+        return Ok(Some(bytes(PYTHON, plain(app, &module.file).await?)));
+    }
+    note_wrong_form(app, feed, call, stem).await?;
+    Ok(None)
 }
 
 /// The list of one board, as it is told now.
@@ -76,7 +82,7 @@ async fn mac_file(
     feed: &FeedRow,
     call: &Call,
     known: &CredentialRow,
-    is_config: bool,
+    is_later: bool,
 ) -> Result<Vec<u8>, Failure> {
     let before = app.store.mac_file(known.id).await?;
     if call.method == Method::GET {
@@ -90,20 +96,24 @@ async fn mac_file(
     }
     let told = Told::of(app, feed, known).await?;
     if call.method == Method::GET {
-        note_ask(app, call, known, told.digest.clone(), &told.versions(), before).await?;
+        note_ask(app, call, known, &told, before).await?;
+        if is_later {
+            note_form(app, known, true).await?;
+        }
     }
-    Ok(serde_json::to_vec(&told.list(known, is_config)).context("text is JSON")?)
+    Ok(serde_json::to_vec(&told.list(is_later)).context("text is JSON")?)
 }
 
 /// What a board is to have.
 struct Told {
     /// The module that it runs.
     program: String,
-    /// By names and with versions as they are told, with their marks.
+    /// Versions are as they are told, with their marks.
     modules: BTreeMap<String, Module>,
     /// The release behind it.
     digest: Option<String>,
-    has_nodename: bool,
+    /// It has the later form, as its settings or the feed's say.
+    is_later: bool,
 }
 
 impl Told {
@@ -117,14 +127,15 @@ impl Told {
             Some(release) => modules::of_release(app, release).await?,
             None => BTreeMap::new(),
         };
-        let program = program(&settings, feed, &device.package, &modules);
+        let of_feed: Map<String, Value> = serde_json::from_str(&feed.settings).unwrap_or_default();
+        let program = program(&settings, &of_feed, &device.package, &modules);
         for (name, version) in modules::pins(&settings)? {
             let wanted = bare(&version);
-            let from_release = modules.remove(bare(&name)).filter(|_| wanted == LATEST);
+            let from_release = modules.remove(&name).filter(|_| wanted == LATEST);
             let mut module = match from_release {
                 Some(module) => module,
                 // It was there when it was pinned; releases don't go away, channels can't lose theirs.
-                None => modules::resolve(app, scope, bare(&name), wanted)
+                None => modules::resolve(app, scope, &name, wanted)
                     .await?
                     .with_context(|| format!("{} is to have {name} {version}, which nobody published", known.device))?,
             };
@@ -134,21 +145,19 @@ impl Told {
             modules.insert(name, module);
         }
         let program = program.ok_or_else(|| Failure::NotFound("no program: set its name".into()))?;
-        let has_nodename = settings.get("nodename").is_some_and(|wanted| wanted == true);
-        Ok(Self { program, modules, digest: release.map(|release| release.digest), has_nodename })
+        let is_later = settings.get(LATER).or_else(|| of_feed.get(LATER)) == Some(&Value::Bool(true));
+        Ok(Self { program, modules, digest: release.map(|release| release.digest), is_later })
     }
 
     fn versions(&self) -> BTreeMap<String, String> {
         self.modules.iter().map(|(name, module)| (name.clone(), module.version.clone())).collect()
     }
 
-    /// As the board reads it. `is_config` is the later form.
-    fn list(&self, known: &CredentialRow, is_config: bool) -> BTreeMap<String, String> {
+    /// As the board reads it.
+    fn list(&self, asked_for_later: bool) -> BTreeMap<String, String> {
         let mut list = self.versions();
-        list.insert("name".into(), self.program.clone());
-        if is_config || self.has_nodename {
-            list.insert("nodename".into(), known.device.clone());
-        }
+        let key = if asked_for_later || self.is_later { LATER } else { NAME };
+        list.insert(key.into(), self.program.clone());
         list
     }
 }
@@ -160,7 +169,7 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
     let mut left: Vec<String> = Vec::new();
     let mut add = |name: &str, module: &Module| {
         let shown = json!({"digest": module.file.digest, "size": module.file.size});
-        files.insert(format!("{}{}", bare(name), bare(&module.version)), shown);
+        files.insert(format!("{name}{}", bare(&module.version)), shown);
     };
     for known in app.store.credentials_in(feed.project_id, Adapter::Sensorclass.as_str(), MAX_BOARDS).await? {
         match Told::of(app, feed, &known).await {
@@ -168,7 +177,10 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
                 for (name, module) in &told.modules {
                     add(name, module);
                 }
-                lists.insert(known.name.clone(), told.list(&known, false));
+                if told.is_later {
+                    lists.insert(format!("{}.config", known.name), told.list(true));
+                }
+                lists.insert(known.name.clone(), told.list(false));
             }
             Err(Failure::NotFound(why)) => left.push(format!("{}: {why}", known.device)),
             Err(failure) => return Err(failure),
@@ -188,12 +200,11 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
 /// The module that the board shall run: the device's setting, the feed's, the module of the package's own name, `main`, or the only one.
 fn program(
     settings: &Map<String, Value>,
-    feed: &FeedRow,
+    of_feed: &Map<String, Value>,
     package: &str,
     list: &BTreeMap<String, Module>,
 ) -> Option<String> {
-    let of_feed: Value = serde_json::from_str(&feed.settings).unwrap_or_default();
-    if let Some(name) = settings.get("name").or_else(|| of_feed.get("name")).and_then(Value::as_str) {
+    if let Some(name) = settings.get(NAME).or_else(|| of_feed.get(NAME)).and_then(Value::as_str) {
         return Some(name.to_owned());
     }
     let own = list
@@ -212,11 +223,11 @@ async fn note_ask(
     app: &App,
     call: &Call,
     known: &CredentialRow,
-    digest: Option<String>,
-    told: &BTreeMap<String, String>,
+    told: &Told,
     before: Option<MacFileRow>,
 ) -> anyhow::Result<()> {
-    let told_text = serde_json::to_string(told)?;
+    let (versions, digest) = (told.versions(), told.digest.clone());
+    let told_text = serde_json::to_string(&versions)?;
     let has = match &before {
         Some(before) if has_all(before) => before.told.clone(),
         Some(before) => before.has.clone(),
@@ -231,7 +242,7 @@ async fn note_ask(
             let old: BTreeMap<String, String> = serde_json::from_str(&has)?;
             let is_new = |(name, version): &(&String, &String)| old.get(*name) != Some(version);
             let missing: Vec<String> =
-                told.iter().filter(is_new).map(|(name, version)| format!("{}{}", bare(name), bare(version))).collect();
+                versions.iter().filter(is_new).map(|(name, version)| format!("{name}{}", bare(version))).collect();
             MacFileRow {
                 credential_id: known.id,
                 digest,
@@ -249,10 +260,38 @@ async fn note_ask(
     writing.commit().await
 }
 
+/// The board behind this request showed which form it has: its list has that form from now on.
+async fn note_form(app: &App, known: &CredentialRow, is_later: bool) -> anyhow::Result<()> {
+    let mut settings: Map<String, Value> = serde_json::from_str(&known.settings)?;
+    let before = settings.insert(LATER.into(), is_later.into());
+    if before == Some(Value::Bool(is_later)) {
+        return Ok(());
+    }
+    tracing::info!(device = known.device, is_later, "a sensorclass board showed the form of its list");
+    let mut writing = app.store.begin().await?;
+    writing.set_credential_settings(known.id, &serde_json::to_string(&settings)?).await?;
+    writing.commit().await
+}
+
+/// A board took the key of the other form for a module, and asked for its file: the next list is in its own form.
+async fn note_wrong_form(app: &Arc<App>, feed: &FeedRow, call: &Call, stem: &str) -> Result<(), Failure> {
+    let (is_later, program) = match (stem.strip_prefix(LATER), stem.strip_prefix(NAME)) {
+        (Some(program), _) => (false, program),
+        (None, Some(program)) => (true, program),
+        (None, None) => return Ok(()),
+    };
+    let Some(peer) = call.peer.filter(|_| call.method == Method::GET) else { return Ok(()) };
+    for known in app.store.mac_files_at(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
+        if Told::of(app, feed, &known).await.is_ok_and(|told| told.program == program && told.is_later != is_later) {
+            note_form(app, &known, is_later).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A module was fetched: by which boards, the address tells.
 async fn note_fetch(app: &App, feed: &FeedRow, call: &Call, stem: &str) -> anyhow::Result<()> {
     let Some(peer) = call.peer else { return Ok(()) };
-    let stem = stem.replace(MARK, "");
     for (device_id, row) in app.store.fetching(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
         let mut missing: Vec<String> = serde_json::from_str(&row.missing)?;
         let before = missing.len();

@@ -11,6 +11,10 @@ use crate::failure::Failure;
 use crate::foreign::Files;
 
 const LATEST: &str = "latest";
+/// What the later form calls its program.
+const LATER: &str = "nodename";
+/// Before a version: the board writes the module without it.
+const MARK: char = '!';
 
 /// Modules by name and version.
 type Modules = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
@@ -29,6 +33,8 @@ pub(crate) fn plan(dir: &Path, prefix: &str, package: &str) -> Result<Plan> {
             newest.extend(list.iter().filter_map(|(module, version)| {
                 Some((module.clone(), text_of(&format!("{name}: {module}"), version, &mut plan.left)?))
             }));
+            // Headings between the modules.
+            newest.retain(|_, version| !version.is_empty());
         } else if let Some(stem) = name.strip_suffix(".py") {
             python.insert(stem.to_owned(), read(path)?);
         } else {
@@ -53,7 +59,7 @@ pub(crate) fn plan(dir: &Path, prefix: &str, package: &str) -> Result<Plan> {
     let path = prefix.trim_matches('/').to_owned();
     plan.feeds.push(Feed { adapter: "sensorclass", path, package: feed_package, channel: "stable".to_owned() });
     for (mac, (name, board)) in boards {
-        device(&mac, &name, &board, &mut plan)?;
+        device(&mac, &name, &board, &newest, &mut plan)?;
     }
     plan.next.push("point the boards' web server address at this server: docs/migrate-sensorclass.md".to_owned());
     Ok(plan)
@@ -64,11 +70,11 @@ fn wanted(
     boards: &BTreeMap<String, (String, Map<String, Value>)>,
     newest: &BTreeMap<String, String>,
 ) -> BTreeSet<(String, String)> {
-    let mut all: BTreeSet<(String, String)> = newest.iter().map(|(m, v)| (m.clone(), v.clone())).collect();
+    let mut all: BTreeSet<(String, String)> = newest.iter().map(|(m, v)| (m.clone(), bare(v).to_owned())).collect();
     for (_, board) in boards.values() {
         for (module, version) in board.iter().filter(|(module, _)| !is_name_key(module)) {
             let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
-            all.insert((bare(module).to_owned(), bare(&version).to_owned()));
+            all.insert((module.clone(), bare(&version).to_owned()));
         }
     }
     all
@@ -105,8 +111,8 @@ fn add_modules(modules: Modules, newest: &BTreeMap<String, String>, plan: &mut P
         }
         let mut order: Vec<String> = versions.keys().cloned().collect();
         order.sort_by_key(|version| natural(version));
-        let latest = match newest.get(&module) {
-            Some(version) if versions.contains_key(version) => Some(version.clone()),
+        let latest = match newest.get(&module).map(|version| bare(version)) {
+            Some(version) if versions.contains_key(version) => Some(version.to_owned()),
             Some(version) => {
                 plan.left.push(format!("latestversions: {module} {version}, of which there is no file"));
                 order.last().cloned()
@@ -127,9 +133,16 @@ fn add_modules(modules: Modules, newest: &BTreeMap<String, String>, plan: &mut P
 }
 
 /// The device of one list: its program is what it runs, the other modules are its pins.
-fn device(mac: &str, file: &str, board: &Map<String, Value>, plan: &mut Plan) -> Result<()> {
-    let Some(name) = board.get("name").and_then(Value::as_str) else {
-        plan.left.push(format!("{file}: no \"name\", so it is not known what the board runs"));
+fn device(
+    mac: &str,
+    file: &str,
+    board: &Map<String, Value>,
+    newest: &BTreeMap<String, String>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let is_later = !board.contains_key("name") && board.contains_key(LATER);
+    let Some(name) = board.get(if is_later { LATER } else { "name" }).and_then(Value::as_str) else {
+        plan.left.push(format!("{file}: neither \"name\" nor \"{LATER}\", so it is not known what the board runs"));
         return Ok(());
     };
     let mut pins = Map::new();
@@ -137,14 +150,17 @@ fn device(mac: &str, file: &str, board: &Map<String, Value>, plan: &mut Plan) ->
     for (module, version) in board.iter().filter(|(module, _)| !is_name_key(module)) {
         let what = format!("{file}: {module}");
         let Some(version) = text_of(&what, version, &mut plan.left) else { return Ok(()) };
-        if !has(plan, bare(module), bare(&version)) {
+        let is_marked = version.starts_with(MARK)
+            || (version == LATEST && newest.get(module).is_some_and(|newest| newest.starts_with(MARK)));
+        if !has(plan, module, bare(&version)) {
             plan.left.push(format!("{what} {version}, of which there is no file: the board is left out"));
             return Ok(());
         }
-        if bare(module) == name {
+        if module == name {
             bare(&version).clone_into(&mut program);
         } else {
-            pins.insert(module.clone(), json!(version));
+            let mark = if is_marked { "!" } else { "" };
+            pins.insert(module.clone(), json!(format!("{mark}{}", bare(&version))));
         }
     }
     if !has(plan, name, &program) {
@@ -160,10 +176,14 @@ fn device(mac: &str, file: &str, board: &Map<String, Value>, plan: &mut Plan) ->
             plan.channels.push(wanted);
         }
     }
-    let title = board.get("nodename").and_then(Value::as_str).map_or_else(|| format!("{name}-{mac}"), str::to_owned);
-    let title: String =
-        title.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    let settings = Map::from_iter([("name".to_owned(), json!(name)), ("pins".to_owned(), Value::Object(pins))]);
+    let title: String = format!("{name}-{mac}")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .collect();
+    let mut settings = Map::from_iter([("name".to_owned(), json!(name)), ("pins".to_owned(), Value::Object(pins))]);
+    if is_later {
+        settings.insert(LATER.to_owned(), json!(true));
+    }
     plan.devices.push(Device { name: title, package, channel, adapter: "sensorclass", id: mac.to_owned(), settings });
     Ok(())
 }
@@ -177,12 +197,43 @@ fn has(plan: &Plan, module: &str, version: &str) -> bool {
 }
 
 fn is_name_key(key: &str) -> bool {
-    key == "name" || key == "nodename"
+    key == "name" || key == LATER
 }
 
-/// Without the mark of later forms.
-fn bare(text: &str) -> &str {
-    text.strip_prefix('!').unwrap_or(text)
+/// Leaves out what these devices cannot have any more, because releases were taken out of the plan: a module that the board keeps under
+/// its plain name goes on without an entry; a board that needs another module is left out itself.
+pub(crate) fn without_missing(devices: Vec<Device>, releases: &[Release], left: &mut Vec<String>) -> Vec<Device> {
+    let has = |package: &str, version: &str| {
+        releases.iter().any(|r| r.package == package && (version == LATEST || r.version == version))
+    };
+    let mut kept = Vec::new();
+    for mut device in devices {
+        let mut missing = (!has(&device.package, LATEST)).then(|| device.package.clone());
+        if let Some(Value::Object(pins)) = device.settings.get_mut("pins") {
+            pins.retain(|module, version| {
+                let version = version.as_str().unwrap_or_default();
+                if has(&module.to_lowercase(), bare(version)) {
+                    return true;
+                }
+                if version.starts_with(MARK) {
+                    left.push(format!("{}: it keeps the {module}.py that it has", device.id));
+                } else {
+                    missing = Some(format!("{module} {version}"));
+                }
+                false
+            });
+        }
+        match missing {
+            Some(missing) => left.push(format!("{}: {missing} is left out, so the board is too", device.id)),
+            None => kept.push(device),
+        }
+    }
+    kept
+}
+
+/// Without its mark.
+fn bare(version: &str) -> &str {
+    version.strip_prefix(MARK).unwrap_or(version)
 }
 
 fn mac(text: &str) -> Option<String> {
@@ -190,6 +241,7 @@ fn mac(text: &str) -> Option<String> {
     (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| digits.to_ascii_lowercase())
 }
 
+/// Reads a list as MicroPython does, to which commas and colons are blanks.
 fn object(name: &str, bytes: &[u8], left: &mut Vec<String>) -> Option<Map<String, Value>> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Some(object),
@@ -198,10 +250,34 @@ fn object(name: &str, bytes: &[u8], left: &mut Vec<String>) -> Option<Map<String
             None
         }
         Err(e) => {
-            left.push(format!("{name}: not JSON: {e}"));
-            None
+            let object = without_commas(bytes);
+            left.push(match &object {
+                Some(_) => format!("{name}: a comma is wrong ({e}): taken as a board reads it"),
+                None => format!("{name}: not JSON: {e}"),
+            });
+            object
         }
     }
+}
+
+/// The object of keys and plain values in turn, whatever stands between them.
+fn without_commas(bytes: &[u8]) -> Option<Map<String, Value>> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let (mut plain, mut in_string, mut escaped) = (String::with_capacity(inner.len()), false, false);
+    for c in inner.chars() {
+        plain.push(if !in_string && matches!(c, ',' | ':') { ' ' } else { c });
+        in_string ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_str(&plain).into_iter().collect::<std::result::Result<_, _>>().ok()?;
+    let is_plain = |value: &Value| !value.is_array() && !value.is_object();
+    let pair = |pair: &[Value]| match pair {
+        [Value::String(key), value] if is_plain(value) => Some((key.clone(), value.clone())),
+        _ => None,
+    };
+    values.chunks(2).map(pair).collect()
 }
 
 /// A version: text. The client compares text, so a number is taken as it is written.

@@ -87,7 +87,7 @@ fn the_folder_of_sensorclass() {
         r#"{"name": "smartcharger", "smartcharger": "1", "sensorclass": "2", "mqttclass": "latest", "config": 6}"#;
     for (path, text) in [
         ("deadbeef1234", charger),
-        ("DE:AD:BE:EF:00:02", r#"{"name": "smartcharger", "smartcharger": "latest", "nodename": "garage"}"#),
+        ("DE:AD:BE:EF:00:02", r#"{"name": "smartcharger", "smartcharger": "latest"}"#),
         ("deadbeef0003", r#"{"name": "smartcharger", "smartcharger": "latest", "mqttclass": "99"}"#),
         ("deadbeef0004", r#"{"smartcharger": "1"}"#),
         ("deadbeef0005", "{not json"),
@@ -119,12 +119,12 @@ fn the_folder_of_sensorclass() {
         made          channel sensorclass-files stable at 1
         made          channel smartcharger pin-1 at 1
         made          feed sensorclass at /local/code with sensorclass-files stable
-        made          device garage (smartcharger stable), 0 pins, known to sensorclass as deadbeef0002
+        made          device smartcharger-deadbeef0002 (smartcharger stable), 0 pins, known to sensorclass as deadbeef0002
         made          device smartcharger-deadbeef1234 (smartcharger pin-1), 3 pins, known to sensorclass as deadbeef1234
         note          deadbeef0005: not JSON: key must be a string at line 1 column 2
         note          notes.txt: neither a MAC address nor a module
         note          deadbeef0003: mqttclass 99, of which there is no file: the board is left out
-        note          deadbeef0004: no "name", so it is not known what the board runs
+        note          deadbeef0004: neither "name" nor "nodename", so it is not known what the board runs
         note          deadbeef1234: config is the number 6: taken as "6"
         next          updater.py have no version: they are the package sensorclass-files
         next          point the boards' web server address at this server: docs/migrate-sensorclass.md
@@ -138,6 +138,54 @@ fn the_folder_of_sensorclass() {
     {
         assert_eq!(get(&served.url, &format!("/local/code/{file}")), format!("200 {text}"));
     }
+}
+
+/// As its author's own folder has it: commas are missing, headings stand between the modules, one module holds passwords.
+#[test]
+fn the_folder_of_a_later_sensorclass() {
+    let sandbox = Sandbox::new();
+    let served = sandbox.serve();
+    let latest = "{\n    \"------ Common\": \"\",\n    \"sensor\": \"17\",\n    \"config\": \"!16\"\n    \"secrets\": \"!13\"\n    \"charger\": \"10\"\n}\n";
+    let kitchen = "{\n  \"nodename\":\"charger\"\n  \"charger\":\"9\",\n  \"sensor\":\"latest\"\n  \"config\":\"latest\"\n  \"secrets\":\"latest\"\n}\n";
+    let secret = "mqttuser = 'esp'\nmqttpass = 'hunter2hunter2'\n";
+    for (path, text) in [
+        ("latestversions", latest),
+        ("deadbeef0001", kitchen),
+        ("deadbeef0002.config", r#"{"nodename": "charger", "charger": "latest", "wifi": "3"}"#),
+        ("charger9.py", "print(9)\n"),
+        ("charger10.py", "print(10)\n"),
+        ("sensor17.py", "S = 17\n"),
+        ("config16.py", "C = 16\n"),
+        ("secrets13.py", secret),
+        ("wifi3.py", "password = 'hunter2hunter2'\n"),
+    ] {
+        sandbox.write(&format!("code/{path}"), text);
+    }
+    let code = sandbox.path("code");
+    expect![[r#"
+        made          release charger 9 (1 files)
+        made          release charger 10 (1 files)
+        made          release config 16 (1 files)
+        made          release sensor 17 (1 files)
+        made          channel charger stable at 10
+        made          channel config stable at 16
+        made          channel sensor stable at 17
+        made          channel charger pin-9 at 9
+        made          feed sensorclass at /local/code
+        made          device charger-deadbeef0001 (charger pin-9), 2 pins, known to sensorclass as deadbeef0001
+        note          deadbeef0001: a comma is wrong (expected `,` or `}` at line 3 column 3): taken as a board reads it
+        note          latestversions: a comma is wrong (expected `,` or `}` at line 5 column 5): taken as a board reads it
+        note          secrets 13: secrets.py: files named secrets* hold secrets; a release goes to every board; --allow-secret secrets.py if it must travel
+        note          wifi 3: wifi.py: files named wifi* hold secrets; a release goes to every board; --allow-secret wifi.py if it must travel
+        note          secrets 13: no file is left of it
+        note          wifi 3: no file is left of it
+        note          deadbeef0001: it keeps the secrets.py that it has
+        note          deadbeef0002: wifi 3 is left out, so the board is too
+        next          point the boards' web server address at this server: docs/migrate-sensorclass.md
+    "#]].assert_eq(&twice(&sandbox, &["sensorclass", code.to_str().unwrap(), "--prefix", "local/code"]));
+    let expected = r#"200 {"charger":"9","config":"!16","nodename":"charger","sensor":"17"}"#;
+    assert_eq!(get(&served.url, "/local/code/DEADBEEF0001"), expected);
+    assert_eq!(get(&served.url, "/local/code/config16.py"), "200 C = 16\n");
 }
 
 #[test]

@@ -117,6 +117,6 @@ fn unknown_boards_are_listed_and_taken_in_with_pins() {
         "#]],
     );
     sandbox.ok(&[&add[..], &["--pin", "config=6", "--set", "nodename=true"]].concat());
-    assert_eq!(ask().unwrap(), r#"{"charger":"2","config":"6","name":"charger","nodename":"garage"}"#);
+    assert_eq!(ask().unwrap(), r#"{"charger":"2","config":"6","nodename":"charger"}"#);
     assert_eq!(sandbox.ok(&["device", "pending"]), "no unknown board has asked\n");
 }

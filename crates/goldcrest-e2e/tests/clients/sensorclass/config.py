@@ -1,45 +1,62 @@
-"""Stands in for sensorclass's config.py, after its README: boot flags in RTC memory, primary and alternate list, versioned imports."""
+"""What sensorclass's config.py does, in words of our own: flags in RTC memory, primary and alternate list, versioned imports."""
 
 import json
+from binascii import hexlify
 
 import machine
 
-_rtc = machine.RTC()
+NAMES = ("magic", "update", "update_failed", "server_failed", "reboots")
+rtc = machine.RTC()
+boot_flags = []
 primary = alternate = False
-data = {}
+current = {}
+espMAC = hexlify(machine.unique_id()).decode()
 
 
-def _flags():
-    try:
-        return json.loads(_rtc.memory())
-    except ValueError:
-        return {}
-
-
-def get(flag):
-    return _flags().get(flag, 0)
+def reboot():
+    machine.reset()
+    while True:
+        pass
 
 
 def set(flag, value=1):
-    flags = _flags()
-    flags[flag] = value
-    _rtc.memory(json.dumps(flags).encode())
+    boot_flags[NAMES.index(flag)] = value
+    rtc.memory(bytes(boot_flags))
 
 
-def load():
-    global primary, alternate, data
-    for name in ("primary", "alternate") if get("reboots") <= 4 else ("alternate", "primary"):
-        try:
-            with open(name + ".json") as f:
-                data = json.load(f)
-            primary, alternate = name == "primary", name == "alternate"
-            return
-        except (OSError, ValueError):
-            pass
+def clear(flag):
+    set(flag, 0)
 
 
-def importer(name):
-    return __import__(name + data[name])
+def get(flag):
+    return boot_flags[NAMES.index(flag)]
 
 
-load()
+def _load(name):
+    with open(name) as f:
+        return json.load(f)
+
+
+def importer(module, use_version=True):
+    try:
+        return __import__(module + current[module] if use_version and module in current else module)
+    except Exception as e:
+        print("Error importing", module, repr(e))
+        reboot()
+
+
+boot_flags.extend(rtc.memory() or b"\x2a\0\0\0\0")
+try:
+    current = _load(espMAC)
+    name = current["name"]
+    primary = True
+except Exception:
+    print("Primary config corrupt or missing ...")
+if not primary or get("reboots") > 4:
+    primary = False
+    try:
+        current = _load(espMAC + ".alt")
+        name = current["name"]
+        alternate = True
+    except Exception:
+        print("alternate config corrupt or missing ...")

@@ -1,13 +1,13 @@
-"""Stands in for sensorclass's main.py, after its README: counts starts, updates when asked to, runs the module that the list names."""
+"""What sensorclass's main.py does, in words of our own: counts starts, updates when asked to, runs the module that the list names."""
 
 import time
 
 import config
 
 config.set("reboots", config.get("reboots") + 1)
-if config.get("update") or not config.data:
-    import updater
-
-    time.sleep(1)
-    updater.run()
-config.importer(config.data["name"])
+if config.get("update"):
+    config.importer("updater")
+if config.primary or config.alternate:
+    config.importer(config.name)
+time.sleep(1)
+import updater  # noqa: F401  a board without any list

@@ -64,8 +64,6 @@ async fn a_board_gets_its_list_however_it_writes_its_address() {
     {
         assert_eq!(get(&app, &format!("/local/code/{spelling}")).await, expected, "{spelling}");
     }
-    let later = get(&app, &format!("/local/code/{MAC}.config")).await;
-    assert!(later.contains(r#""nodename":"kitchen""#), "{later}");
     let versions = get(&app, "/local/code/latestversions").await;
     let parsed: Value = serde_json::from_str(&versions[4..]).unwrap();
     assert_eq!(parsed, json!({"config": "7", "mqttclass": id("L = 1\n"), "sensor": id("import mqttclass\n")}));
@@ -90,18 +88,55 @@ async fn a_module_changes_its_version_exactly_when_its_bytes_change() {
 
 #[tokio::test]
 async fn pins_name_versions_as_their_owner_called_them() {
-    let pins = json!({"config": "6", "mqttclass": "latest", "!sensor": "!1"});
+    let pins = json!({"config": "!6", "mqttclass": "latest", "sensor": "!latest"});
     let app = start(json!({"name": "program", "pins": pins})).await;
     let list: Value = serde_json::from_str(&get(&app, &format!("/local/code/{MAC}")).await[4..]).unwrap();
-    let expected = json!({"name": "program", "config": "6", "mqttclass": id("L = 1\n"),
-        "!sensor": format!("!{}", id("import mqttclass\n"))});
+    let expected = json!({"name": "program", "config": "!6", "mqttclass": id("L = 1\n"),
+        "sensor": format!("!{}", id("import mqttclass\n"))});
     assert_eq!(list, expected);
     assert_eq!(get(&app, "/local/code/config6.py").await, "200 VERSION = \"6\"\n");
     assert_eq!(get(&app, "/local/code/config7.py").await, "200 VERSION = \"7\"\n");
-    assert_eq!(
-        get(&app, &format!("/local/code/sensor!{}.py", id("import mqttclass\n"))).await,
-        "200 import mqttclass\n"
-    );
+    assert_eq!(get(&app, "/local/code/config!6.py").await, "404 not-found\n", "the mark is not part of a file's name");
+}
+
+/// The later form calls the program `nodename`; either form takes the other's key for a module, and fails.
+#[tokio::test]
+async fn a_list_has_the_form_that_its_board_reads() {
+    let app = start(json!({})).await;
+    let list = format!("/local/code/{MAC}");
+    let forms = async |path: &str| {
+        let list: Value = serde_json::from_str(&get(&app, path).await[4..]).unwrap();
+        (list["name"].as_str().map(str::to_owned), list["nodename"].as_str().map(str::to_owned))
+    };
+    let (first, later) = ((Some("sensor".to_owned()), None), (None, Some("sensor".to_owned())));
+    assert_eq!(forms(&list).await, first);
+    assert_eq!(forms(&list).await, first);
+    // A board of the later form that asks under the old name takes `name` for a module: its next list is in its own form.
+    assert_eq!(get(&app, "/local/code/namesensor.py").await, "404 not-found\n");
+    assert_eq!(forms(&list).await, later);
+    assert_eq!(get(&app, "/local/code/nodenamesensor.py").await, "404 not-found\n");
+    assert_eq!(forms(&list).await, first);
+    // Only the later form asks for this name.
+    assert_eq!(forms(&format!("{list}.config")).await, later);
+    assert_eq!(forms(&list).await, later);
+    let known = app.admin().see("/api/v1/devices/kitchen/credentials").await;
+    assert_eq!(known["credentials"][0]["settings"], json!({"nodename": true}), "and its owner can see it");
+}
+
+#[tokio::test]
+async fn the_form_may_be_set_for_a_device_and_for_a_feed() {
+    let app = start(json!({"nodename": true})).await;
+    let list = get(&app, &format!("/local/code/{MAC}")).await;
+    assert!(list.contains(r#""nodename":"sensor""#) && !list.contains(r#""name""#), "{list}");
+    let feed = json!({"adapter": "sensorclass", "path": "later", "package": "sensor", "settings": {"nodename": true}});
+    app.admin().post("/api/v1/feeds", feed).await.expect(201);
+    app.device("cellar").await;
+    let body = json!({"adapter": "sensorclass", "id": "001122334455"});
+    app.admin().post("/api/v1/devices/cellar/credentials", body).await.expect(201);
+    let list = get(&app, "/later/001122334455").await;
+    assert!(list.contains(r#""nodename":"sensor""#) && !list.contains(r#""name""#), "{list}");
+    let list = get(&app, "/local/code/001122334455").await;
+    assert!(list.contains(r#""name":"sensor""#) && !list.contains("nodename"), "{list}");
 }
 
 #[tokio::test]
@@ -182,6 +217,8 @@ async fn pins_that_nobody_could_follow_are_refused_by_name() {
     said += &refused(json!({"pins": ["config"]})).await;
     said += &refused(json!({"name": ""})).await;
     said += &refused(json!({"name": 7})).await;
+    said += &refused(json!({"nodename": "kitchen"})).await;
+    said += &refused(json!({"pins": {"!config": "6"}})).await;
     // config1 of version 1, and config of version 11: one file name.
     app.admin().publish(&module("config1", "config1.py", "1", 12)).await;
     app.admin().publish(&module("config", "config.py", "11", 13)).await;
@@ -194,6 +231,8 @@ async fn pins_that_nobody_could_follow_are_refused_by_name() {
         pins: an object of at most 256 modules with their versions is wanted
         name: the module that the board runs is wanted, as a string
         name: the module that the board runs is wanted, as a string
+        nodename: true or false is wanted
+        pins: "!config" is not the name of a module
         pins: config11.py is config 11 and another module too: rename one version
     "#]]
     .assert_eq(&said);
