@@ -58,7 +58,7 @@ use crate::jobs::deltas::Deltas;
 use crate::jobs::mirrors::Mirrors;
 use crate::listener::Listener;
 pub use crate::mqtt::{AnonymousSettings, AttachSettings, MqttSettings};
-use crate::mqtt::{Broker, Listeners};
+use crate::mqtt::{Broker, Listeners, Thread};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 pub use crate::tls::TlsSettings;
@@ -125,6 +125,7 @@ pub struct Server {
     boards: Option<Listener>,
     boards_https: Option<Listener>,
     mqtt: Listeners,
+    mqtt_thread: Thread,
     new_admin_token: Option<String>,
     /// Held until the server is gone.
     _lock: DataLock,
@@ -149,7 +150,8 @@ impl Server {
         let https = Listener::bind_tls(settings.https.as_ref()).await?;
         let boards_https = Listener::bind_tls(settings.boards_https.as_ref()).await?;
         let mqtt = Listeners::bind(&settings.mqtt).await?;
-        let broker = Broker::new(&settings.mqtt, &store, settings.clock.now_ms()).await?;
+        let mqtt_thread = Thread::start()?;
+        let broker = Broker::new(&settings.mqtt, &store, &mqtt_thread, settings.clock.now_ms()).await?;
         let app = Arc::new(App {
             store,
             blobs,
@@ -164,7 +166,7 @@ impl Server {
             telemetry: Telemetry::default(),
             boards: Boards::new(settings.thingsboard_per_minute),
         });
-        Ok(Self { app, people, https, boards, boards_https, mqtt, new_admin_token, _lock: lock })
+        Ok(Self { app, people, https, boards, boards_https, mqtt, mqtt_thread, new_admin_token, _lock: lock })
     }
 
     /// The address that was bound.
@@ -228,7 +230,7 @@ impl Server {
         jobs.spawn(async move { jobs::deltas::run(&app, stop).await });
         let (app, stop) = (Arc::clone(&self.app), stop_jobs.clone());
         jobs.spawn(async move { jobs::mirrors::run(&app, stop).await });
-        let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, shutdown.clone()));
+        let clients = tokio::spawn(mqtt::run(Arc::clone(&self.app), self.mqtt, self.mqtt_thread, shutdown.clone()));
         jobs.close();
         let of_people = [(Some(self.people), "serving"), (self.https, "serving over TLS")];
         let of_boards = [(self.boards, "serving boards"), (self.boards_https, "serving boards over TLS")];

@@ -20,6 +20,7 @@ mod news;
 mod reason;
 pub(crate) mod rules;
 mod thingsboard;
+mod thread;
 mod topic;
 pub(crate) mod websocket;
 mod wire;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Context;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,6 +43,7 @@ use self::hub::{Hub, Size};
 pub(crate) use self::limits::MAX_INFLIGHT;
 pub(crate) use self::listener::Listeners;
 use self::message::Message;
+pub(crate) use self::thread::Thread;
 use crate::App;
 use crate::store::Store;
 use crate::tls::TlsSettings;
@@ -79,6 +82,7 @@ pub(crate) struct Broker {
     connections: Arc<Semaphore>,
     pending: Arc<Semaphore>,
     tasks: TaskTracker,
+    thread: Handle,
 }
 
 #[derive(Debug)]
@@ -89,7 +93,12 @@ struct Anonymous {
 
 impl Broker {
     /// An endpoint without clients.
-    pub(crate) async fn new(settings: &MqttSettings, store: &Store, now_ms: i64) -> anyhow::Result<Self> {
+    pub(crate) async fn new(
+        settings: &MqttSettings,
+        store: &Store,
+        thread: &Thread,
+        now_ms: i64,
+    ) -> anyhow::Result<Self> {
         let anonymous = match &settings.anonymous {
             Some(anonymous) => {
                 let mut writing = store.begin().await?;
@@ -107,7 +116,13 @@ impl Broker {
             connections: Arc::new(Semaphore::new(limits::MAX_CONNECTIONS)),
             pending: Arc::new(Semaphore::new(limits::MAX_PENDING)),
             tasks: TaskTracker::new(),
+            thread: thread.handle(),
         })
+    }
+
+    /// Runs what serves a client on the endpoint's own [`Thread`].
+    fn spawn(&self, serving: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(serving, &self.thread);
     }
 
     /// Every project that has had a client, with its id.
@@ -158,7 +173,7 @@ async fn load_rules(app: &App, project_id: i64) -> anyhow::Result<Vec<access::Ru
 }
 
 /// Serves until `stop`, then tells everybody and lets them go.
-pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationToken) {
+pub(crate) async fn run(app: Arc<App>, listeners: Listeners, thread: Thread, stop: CancellationToken) {
     let jobs = TaskTracker::new();
     if let Some(news) = app.store.take_news() {
         jobs.spawn(news::run(Arc::clone(&app), news, stop.clone()));
@@ -167,7 +182,7 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationT
         jobs.spawn(attach::run(Arc::clone(&app), attached, stop.clone()));
     }
     for listener in listeners.into_each() {
-        jobs.spawn(listener::accept(listener, Arc::clone(&app), stop.clone()));
+        jobs.spawn_on(listener::accept(listener, Arc::clone(&app), stop.clone()), &thread.handle());
     }
     let (sweeping, swept) = (stop.clone(), Arc::clone(&app));
     jobs.spawn(async move {
@@ -191,6 +206,7 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, stop: CancellationT
     if tokio::time::timeout(limits::STOP_TIMEOUT, app.mqtt.tasks.wait()).await.is_err() {
         tracing::warn!("mqtt connections still open after {} s were cut", limits::STOP_TIMEOUT.as_secs());
     }
+    drop(thread);
 }
 
 /// Reads bytes as those of a connection: for `fuzz/`.

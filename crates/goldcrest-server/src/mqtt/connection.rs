@@ -69,7 +69,7 @@ pub(super) async fn serve(stream: impl Transport + 'static, app: Arc<App>, slots
     drop(pending);
     let refusal = match welcomed {
         Ok(Ok(client)) => {
-            app.mqtt.tasks.spawn(converse(socket, client, open));
+            app.mqtt.spawn(converse(socket, client, open));
             return;
         }
         Ok(Err(refusal)) => refusal,

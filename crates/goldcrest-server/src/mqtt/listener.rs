@@ -97,10 +97,16 @@ pub(super) async fn accept(listener: Listener, app: Arc<App>, stop: Cancellation
         };
         match accepted {
             Ok((stream, _)) => {
-                let tls = listener.tls.clone();
                 prepare(&stream);
-                if !admit(&app, |app, slots| serve(stream, tls, app, slots)) {
+                let Some(slots) = admit(&app) else {
                     app.mqtt.counters.refused(Refusal::Limit);
+                    continue;
+                };
+                match &listener.tls {
+                    None => app.mqtt.spawn(connection::serve(stream, Arc::clone(&app), slots)),
+                    Some(acceptor) => {
+                        app.mqtt.tasks.spawn(shake_hands(stream, acceptor.clone(), Arc::clone(&app), slots));
+                    }
                 }
             }
             Err(error) => {
@@ -130,28 +136,20 @@ pub(super) struct Slots {
     pub(super) pending: OwnedSemaphorePermit,
 }
 
-/// Starts to serve a connection, if there is room: a full house closes the door at once, so that those inside go on undisturbed.
-pub(super) fn admit<F>(app: &Arc<App>, serve: impl FnOnce(Arc<App>, Slots) -> F) -> bool
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let open = Arc::clone(&app.mqtt.connections).try_acquire_owned();
-    let pending = Arc::clone(&app.mqtt.pending).try_acquire_owned();
-    let (Ok(open), Ok(pending)) = (open, pending) else { return false };
-    app.mqtt.tasks.spawn(serve(Arc::clone(app), Slots { open, pending }));
-    true
+/// Places for a connection, if there is room: a full house closes the door at once, so that those inside go on undisturbed.
+pub(super) fn admit(app: &App) -> Option<Slots> {
+    let open = Arc::clone(&app.mqtt.connections).try_acquire_owned().ok()?;
+    let pending = Arc::clone(&app.mqtt.pending).try_acquire_owned().ok()?;
+    Some(Slots { open, pending })
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, app: Arc<App>, slots: Slots) {
-    match tls {
-        None => connection::serve(stream, app, slots).await,
-        Some(acceptor) => match tokio::time::timeout(CONNECT_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => connection::serve(stream, app, slots).await,
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error, "no TLS with an mqtt client");
-                app.mqtt.counters.refused(Refusal::Tls);
-            }
-            Err(_) => app.mqtt.counters.refused(Refusal::Timeout),
-        },
+async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor, app: Arc<App>, slots: Slots) {
+    match tokio::time::timeout(CONNECT_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => app.mqtt.spawn(connection::serve(stream, Arc::clone(&app), slots)),
+        Ok(Err(error)) => {
+            tracing::debug!(error = %error, "no TLS with an mqtt client");
+            app.mqtt.counters.refused(Refusal::Tls);
+        }
+        Err(_) => app.mqtt.counters.refused(Refusal::Timeout),
     }
 }

@@ -15,7 +15,7 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use self::frames::WebSocket;
 use super::connection;
 use super::counters::Refusal;
-use super::listener::{Slots, admit};
+use super::listener::admit;
 use crate::App;
 use crate::failure::{ApiFailure, Failure, switching_protocols};
 
@@ -26,16 +26,17 @@ pub(crate) async fn open(State(app): State<Arc<App>>, mut request: Request) -> R
     let accept = accept_key(request.headers())?;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| Failure::Invalid("this connection cannot be upgraded".into()))?;
-    let serve = |app: Arc<App>, slots: Slots| async move {
-        // Ends with an error when the client left before its answer.
-        if let Ok(upgraded) = upgrade.await {
-            connection::serve(WebSocket::new(TokioIo::new(upgraded)), app, slots).await;
-        }
-    };
-    if !admit(&app, serve) {
+    let Some(slots) = admit(&app) else {
         app.mqtt.counters.refused(Refusal::Limit);
         return Err(Failure::Unavailable.into());
-    }
+    };
+    let served = Arc::clone(&app);
+    app.mqtt.spawn(async move {
+        // Ends with an error when the client left before its answer.
+        if let Ok(upgraded) = upgrade.await {
+            connection::serve(WebSocket::new(TokioIo::new(upgraded)), served, slots).await;
+        }
+    });
     Ok(switching_protocols(&accept, "mqtt"))
 }
 

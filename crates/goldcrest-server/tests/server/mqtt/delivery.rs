@@ -1,6 +1,6 @@
 //! Messages from one client to another, in both versions: `QoS`, retained messages, wills, projects apart.
 
-use super::client::{Hello, Peer, hello};
+use super::client::{Hello, Peer, hello, packet, text};
 use crate::app::TestApp;
 
 #[tokio::test]
@@ -17,6 +17,24 @@ async fn every_qos_arrives_as_the_lower_of_both_sides() {
             }
         }
         a.nothing().await;
+    }
+}
+
+/// MQTT does not promise it, brokers on one thread give it, and clients (the Paho suite among them) were written against these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_does_not_overtake_the_subscription_that_was_sent_before_it() {
+    let app = TestApp::start().await;
+    let (mut a, _) = Peer::join(app.mqtt, hello(4, "a")).await;
+    let (mut b, _) = Peer::join(app.mqtt, hello(4, "b")).await;
+    for round in 0..300 {
+        let topic = format!("room/{round}");
+        let wish = packet(0x82, &[&[0, 7][..], &text(&topic), &[0]].concat());
+        let message = b.publish_bytes(&topic, b"warm", 0, 0, &[]);
+        a.send(&wish).await;
+        b.send(&message).await;
+        assert_eq!(a.receive().await.unwrap(), (0x90, vec![0, 7, 0]));
+        assert_eq!(a.message().await.line(), format!("{topic} warm q0"));
+        a.unsubscribe(&topic).await;
     }
 }
 
