@@ -18,6 +18,7 @@ mod message;
 mod native;
 mod news;
 mod reason;
+mod retained;
 pub(crate) mod rules;
 mod thingsboard;
 mod thread;
@@ -142,8 +143,10 @@ impl Broker {
             return Ok(hub);
         }
         let rules = load_rules(app, project_id).await?;
+        // Read before the lock: what somebody else put in meanwhile is a hub that another client made, and that one stays.
+        let retained = retained::load(app, project_id, &self.counters).await?;
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Hub::new(rules, Arc::clone(&self.counters)));
+        let made = || Arc::new(Hub::new(rules, retained, Arc::clone(&self.counters)));
         Ok(Arc::clone(hubs.entry(project_id).or_insert_with(made)))
     }
 
@@ -184,6 +187,8 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, thread: Thread, sto
     for listener in listeners.into_each() {
         jobs.spawn_on(listener::accept(listener, Arc::clone(&app), stop.clone()), &thread.handle());
     }
+    let (writing, written) = (stop.clone(), Arc::clone(&app));
+    jobs.spawn(async move { retained::write(&written, writing).await });
     let (sweeping, swept) = (stop.clone(), Arc::clone(&app));
     jobs.spawn(async move {
         while !sweeping.is_cancelled() {
@@ -207,6 +212,7 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, thread: Thread, sto
         tracing::warn!("mqtt connections still open after {} s were cut", limits::STOP_TIMEOUT.as_secs());
     }
     drop(thread);
+    retained::flush(&app).await;
 }
 
 /// Reads bytes as those of a connection: for `fuzz/`.

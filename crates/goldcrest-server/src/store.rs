@@ -41,7 +41,7 @@ pub(crate) use events::NewEvent;
 pub(crate) use feeds::{CredentialRow, FeedRow, NewFeed};
 pub(crate) use git::{GitFeedRow, PendingRow};
 pub(crate) use macfiles::MacFileRow;
-pub(crate) use mqtt::{DesiredRow, MqttRuleRow};
+pub(crate) use mqtt::{DesiredRow, MqttRuleRow, RetainedRow};
 pub(crate) use news::News;
 pub(crate) use releases::{NewRelease, ObjectRow, ReleaseRow};
 pub(crate) use rollouts::{HALTED, NewRollout, RolloutRow};

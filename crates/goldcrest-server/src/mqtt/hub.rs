@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use attach::{Arrival, Departure};
 pub(super) use link::{Call, Link};
+pub(super) use retained::Change;
 use retained::Retained;
 pub(super) use routing::Wish;
 use session::Session;
@@ -25,6 +26,7 @@ pub(super) use subscriptions::Subscription;
 
 use super::access::{Rule, Speaks, Who};
 use super::counters::Counters;
+use super::message::Message;
 use crate::adapters::insighio::Thing;
 
 /// A session within its project.
@@ -53,13 +55,13 @@ pub(super) struct State {
 }
 
 impl Hub {
-    pub(super) fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(rules: Vec<Rule>, retained: Vec<Message>, counters: Arc<Counters>) -> Self {
         let state = State {
             sessions: HashMap::new(),
             by_key: HashMap::new(),
             last_id: 0,
             index: Index::default(),
-            retained: Retained::default(),
+            retained: Retained::of(retained),
             deadlines: BTreeSet::new(),
             rules: rules.into(),
             counters,
@@ -93,6 +95,16 @@ impl std::ops::Add for Size {
 }
 
 impl State {
+    /// What is retained otherwise than when it was asked last.
+    pub(super) fn take_retained_changes(&mut self) -> Vec<Change> {
+        self.retained.take_changes()
+    }
+
+    /// These changes were not written.
+    pub(super) fn put_back_retained(&mut self, changes: Vec<Change>) {
+        self.retained.put_back(changes);
+    }
+
     pub(super) fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
     }

@@ -23,6 +23,17 @@ pub(crate) struct DesiredRow {
     pub(crate) keyring_version: i64,
 }
 
+/// A message that a client asked to be retained.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct RetainedRow {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: i64,
+    /// MQTT 5 properties that are passed on, encoded.
+    pub(crate) properties: Vec<u8>,
+    pub(crate) expires_ms: Option<i64>,
+}
+
 /// Devices read by one statement.
 const BATCH: usize = 200;
 
@@ -40,6 +51,14 @@ impl Store {
     /// The rules of a project.
     pub(crate) async fn mqtt_rules(&self, project_id: i64) -> anyhow::Result<Vec<MqttRuleRow>> {
         let rows = sqlx::query_as("SELECT id, allow, filter FROM mqtt_rule WHERE project_id = $1 ORDER BY id");
+        Ok(rows.bind(project_id).fetch_all(&self.readers).await?)
+    }
+
+    /// What is retained in a project.
+    pub(crate) async fn retained(&self, project_id: i64) -> anyhow::Result<Vec<RetainedRow>> {
+        let rows = sqlx::query_as(
+            "SELECT topic, payload, qos, properties, expires_ms FROM mqtt_retained WHERE project_id = $1",
+        );
         Ok(rows.bind(project_id).fetch_all(&self.readers).await?)
     }
 
@@ -73,6 +92,25 @@ impl Store {
 }
 
 impl Writing {
+    /// Keeps a message in place of the one that its topic had.
+    pub(crate) async fn set_retained(&mut self, project_id: i64, row: &RetainedRow) -> anyhow::Result<()> {
+        let done = sqlx::query(
+            "INSERT INTO mqtt_retained (project_id, topic, payload, qos, properties, expires_ms)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, topic) DO UPDATE SET payload = excluded.payload,
+             qos = excluded.qos, properties = excluded.properties, expires_ms = excluded.expires_ms",
+        );
+        let done = done.bind(project_id).bind(&row.topic).bind(&row.payload).bind(row.qos).bind(&row.properties);
+        done.bind(row.expires_ms).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    /// Keeps no message of this topic any more.
+    pub(crate) async fn clear_retained(&mut self, project_id: i64, topic: &str) -> anyhow::Result<()> {
+        let done = sqlx::query("DELETE FROM mqtt_retained WHERE project_id = $1 AND topic = $2");
+        done.bind(project_id).bind(topic).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
     /// Rules that the project has.
     pub(crate) async fn count_mqtt_rules(&mut self, project_id: i64) -> anyhow::Result<i64> {
         let count = sqlx::query_scalar("SELECT COUNT(*) FROM mqtt_rule WHERE project_id = $1").bind(project_id);

@@ -1,6 +1,6 @@
 //! Messages from one client to another, in both versions: `QoS`, retained messages, wills, projects apart.
 
-use super::client::{Hello, Peer, hello, packet, text};
+use super::client::{Got, Hello, Peer, hello, packet, text};
 use crate::app::TestApp;
 
 #[tokio::test]
@@ -59,6 +59,30 @@ async fn a_retained_message_waits_for_its_subscriber_until_it_is_cleared() {
     c.subscribe("#", 0).await;
     assert_eq!(c.message().await.line(), "state/door shut q0 retained");
     c.nothing().await;
+}
+
+#[tokio::test]
+async fn what_is_retained_outlives_the_server() {
+    let app = TestApp::start().await;
+    let (mut a, _) = Peer::join(app.mqtt, hello(5, "a")).await;
+    a.retain("state/lamp", "on", 1).await;
+    a.retain("state/lamp", "off", 2).await;
+    a.retain("state/door", "shut", 1).await;
+    a.retain("state/door", "", 1).await;
+    // Payload format, then how long they live: 60 s and 3,600 s.
+    a.publish_with("state/soon", b"gone", 3, &[2, 0, 0, 0, 60]).await;
+    a.publish_with("state/late", b"there", 3, &[1, 1, 2, 0, 0, 14, 16]).await;
+    a.leave().await;
+    let app = app.restart().await;
+    app.clock.advance(61_000);
+    let app = app.restart().await;
+    let (mut b, _) = Peer::join(app.mqtt, hello(5, "b")).await;
+    b.subscribe("state/#", 1).await;
+    let mut got = [b.message().await, b.message().await];
+    got.sort_by(|one, other| one.topic.cmp(&other.topic));
+    assert_eq!(got.each_ref().map(Got::line), ["state/lamp off q1 retained", "state/late there q1 retained"]);
+    assert!(got[1].properties.ends_with(&[1, 1]), "payload format in {:x?}", got[1].properties);
+    b.nothing().await;
 }
 
 #[tokio::test]
