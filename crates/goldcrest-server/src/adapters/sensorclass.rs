@@ -4,10 +4,11 @@
 //! without it. Each form takes the other's key for a module, and fails; so a list has one of them.
 //!
 //! A board shows its MAC address and nothing else, so what it runs is concluded from what it does: it asked for its list, fetched every
-//! module of it that was new, and asked again.
+//! module of it that was new, asked again, and fetched nothing more. One that fetches it all again fell back to what it had before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::Method;
@@ -30,14 +31,22 @@ const PYTHON: &str = "text/x-python; charset=utf-8";
 const MAX_PENDING: i64 = 1000;
 /// A board without a device is noted again after this.
 const PENDING_MS: i64 = 60_000;
-/// A board that asks this often without fetching anything has what it was told.
-const IDLE_ASKS: i64 = 2;
+/// A board that asked this often and fetched nothing has what it was told.
+const ASKS_OF_WHO_HAS_IT: i64 = 3;
+/// A board that has fetched everything runs it when it asked this often since,
+const ASKS_OF_WHO_GOT_IT: i64 = 2;
+/// or once, and then fetched nothing for this long.
+const QUIET: Duration = Duration::from_secs(10);
+/// A board that fetched a release again this often does not keep it.
+const MAX_RELAPSES: i64 = 2;
 /// Most boards behind one address whose fetches are told apart.
 const MAX_FETCHING: i64 = 64;
 /// Most boards whose lists are exported.
 const MAX_BOARDS: i64 = 10_000;
 /// Most packages that are looked through for `latestversions`.
 const MAX_PACKAGES: i64 = 1000;
+/// How a board's row says that it has fetched everything.
+const NOTHING_MISSING: &str = "[]";
 
 pub(super) async fn answer(
     app: &Arc<App>,
@@ -82,26 +91,32 @@ async fn mac_file(
     feed: &FeedRow,
     call: &Call,
     known: &CredentialRow,
-    is_later: bool,
+    asks_for_later: bool,
 ) -> Result<Vec<u8>, Failure> {
     let before = app.store.mac_file(known.id).await?;
+    let mut told = Told::of(app, feed, known, before.as_ref()).await?;
     if call.method == Method::GET {
         let now_ms = app.clock.now_ms();
         app.heartbeats.beat(known.device_id, now_ms);
-        let runs = match before.as_ref().filter(|before| has_all(before)) {
-            Some(before) => before.digest.clone(),
-            None => app.store.running_digest(known.device_id).await?,
-        };
-        Said::runs(runs.as_deref()).take(&app.store, known.device_id, now_ms).await?;
-    }
-    let told = Told::of(app, feed, known).await?;
-    if call.method == Method::GET {
-        note_ask(app, call, known, &told, before).await?;
-        if is_later {
-            note_form(app, known, true).await?;
+        let peer = call.peer.map(|peer| peer.to_string()).unwrap_or_default();
+        let is_same_peer = before.as_ref().is_none_or(|before| before.peer == peer);
+        let mut row = asked(known, &told, &peer, now_ms, before)?;
+        let runs = app.store.running_digest(known.device_id).await?;
+        let has_it = is_settled(&row).then(|| row.digest.clone()).flatten();
+        Said::runs(has_it.as_deref().or(runs.as_deref())).take(&app.store, known.device_id, now_ms).await?;
+        if has_it.is_some() && has_it != runs {
+            // What it runs now may open the next stage of a rollout, also for this very board.
+            told = Told::of(app, feed, known, Some(&row)).await?;
+            if !told.is_that_of(&row)? {
+                row = asked(known, &told, &peer, now_ms, Some(row))?;
+            }
+        }
+        write(app, &row).await?;
+        if row.missing == NOTHING_MISSING && !is_settled(&row) && is_same_peer {
+            tokio::spawn(settle_when_quiet(Arc::clone(app), known.device_id, row));
         }
     }
-    Ok(serde_json::to_vec(&told.list(is_later)).context("text is JSON")?)
+    Ok(serde_json::to_vec(&told.list(asks_for_later)).context("text is JSON")?)
 }
 
 /// What a board is to have.
@@ -112,12 +127,18 @@ struct Told {
     modules: BTreeMap<String, Module>,
     /// The release behind it.
     digest: Option<String>,
-    /// It has the later form, as its settings or the feed's say.
+    /// It has the later form, as its settings or the feed's say, else as the board showed.
     is_later: bool,
+    may_learn_form: bool,
 }
 
 impl Told {
-    async fn of(app: &Arc<App>, feed: &FeedRow, known: &CredentialRow) -> Result<Self, Failure> {
+    async fn of(
+        app: &Arc<App>,
+        feed: &FeedRow,
+        known: &CredentialRow,
+        before: Option<&MacFileRow>,
+    ) -> Result<Self, Failure> {
         let settings: Map<String, Value> =
             serde_json::from_str(&known.settings).context("the settings of a credential are damaged")?;
         let release = app.store.desired_release(known.device_id).await?;
@@ -145,8 +166,15 @@ impl Told {
             modules.insert(name, module);
         }
         let program = program.ok_or_else(|| Failure::NotFound("no program: set its name".into()))?;
-        let is_later = settings.get(LATER).or_else(|| of_feed.get(LATER)) == Some(&Value::Bool(true));
-        Ok(Self { program, modules, digest: release.map(|release| release.digest), is_later })
+        let wanted = settings.get(LATER).or_else(|| of_feed.get(LATER)).and_then(Value::as_bool);
+        let is_later = wanted.or_else(|| before?.is_later).unwrap_or(false);
+        let may_learn_form = wanted.is_none();
+        Ok(Self { program, modules, digest: release.map(|release| release.digest), is_later, may_learn_form })
+    }
+
+    /// Whether the board was told the same before.
+    fn is_that_of(&self, row: &MacFileRow) -> anyhow::Result<bool> {
+        Ok(row.digest == self.digest && row.told == serde_json::to_string(&self.versions())?)
     }
 
     fn versions(&self) -> BTreeMap<String, String> {
@@ -172,7 +200,8 @@ pub(super) async fn export(app: &Arc<App>, feed: &FeedRow) -> Result<Value, Fail
         files.insert(format!("{name}{}", bare(&module.version)), shown);
     };
     for known in app.store.credentials_in(feed.project_id, Adapter::Sensorclass.as_str(), MAX_BOARDS).await? {
-        match Told::of(app, feed, &known).await {
+        let before = app.store.mac_file(known.id).await?;
+        match Told::of(app, feed, &known, before.as_ref()).await {
             Ok(told) => {
                 for (name, module) in &told.modules {
                     add(name, module);
@@ -214,63 +243,86 @@ fn program(
     own.or_else(|| list.keys().find(|name| *name == "main")).or(only).cloned()
 }
 
-/// Whether the board has what it was told: it fetched all of it, or asked again and again and fetched nothing.
-fn has_all(row: &MacFileRow) -> bool {
-    row.missing == "[]" || (row.fetched == 0 && row.idle_asks >= IDLE_ASKS)
+/// Whether the board has what it was told: it asked again and again and fetched nothing, before or since it fetched all of it.
+fn is_settled(row: &MacFileRow) -> bool {
+    match row.missing.as_str() {
+        NOTHING_MISSING => row.idle_asks >= ASKS_OF_WHO_GOT_IT,
+        _ => row.fetched == 0 && row.idle_asks >= ASKS_OF_WHO_HAS_IT,
+    }
 }
 
-async fn note_ask(
-    app: &App,
-    call: &Call,
+/// What is known of a board after it asked and was told this.
+fn asked(
     known: &CredentialRow,
     told: &Told,
+    peer: &str,
+    now_ms: i64,
     before: Option<MacFileRow>,
-) -> anyhow::Result<()> {
-    let (versions, digest) = (told.versions(), told.digest.clone());
+) -> anyhow::Result<MacFileRow> {
+    let versions = told.versions();
     let told_text = serde_json::to_string(&versions)?;
-    let has = match &before {
-        Some(before) if has_all(before) => before.told.clone(),
-        Some(before) => before.has.clone(),
-        None => "{}".to_owned(),
-    };
-    let peer = call.peer.map(|peer| peer.to_string()).unwrap_or_default();
-    let row = match before {
-        Some(before) if before.told == told_text && before.digest == digest && !has_all(&before) => {
-            MacFileRow { idle_asks: before.idle_asks + i64::from(before.fetched == 0), peer, ..before }
+    let peer = peer.to_owned();
+    let (has, is_later) = match before {
+        // The same board, or somebody who looks at its list.
+        Some(before) if told.is_that_of(&before)? => {
+            let idle_asks = before.idle_asks + i64::from(before.peer == peer);
+            return Ok(MacFileRow { idle_asks, peer, asked_ms: now_ms, ..before });
         }
-        _ => {
-            let old: BTreeMap<String, String> = serde_json::from_str(&has)?;
-            let is_new = |(name, version): &(&String, &String)| old.get(*name) != Some(version);
-            let missing: Vec<String> =
-                versions.iter().filter(is_new).map(|(name, version)| format!("{name}{}", bare(version))).collect();
-            MacFileRow {
-                credential_id: known.id,
-                digest,
-                told: told_text,
-                has,
-                missing: serde_json::to_string(&missing)?,
-                fetched: 0,
-                idle_asks: 1,
-                peer,
-            }
-        }
+        Some(before) if is_settled(&before) => (before.told, before.is_later),
+        Some(before) => (before.has, before.is_later),
+        None => ("{}".to_owned(), None),
     };
+    let missing = serde_json::to_string(&new_files(&versions, &has)?)?;
+    let digest = told.digest.clone();
+    let (credential_id, asked_ms) = (known.id, now_ms);
+    let (fetched, idle_asks, relapses) = (0, 1, 0);
+    Ok(MacFileRow {
+        credential_id,
+        digest,
+        told: told_text,
+        has,
+        missing,
+        fetched,
+        idle_asks,
+        peer,
+        is_later,
+        asked_ms,
+        relapses,
+    })
+}
+
+/// The files of `versions` that who has `has` does not have.
+fn new_files(versions: &BTreeMap<String, String>, has: &str) -> anyhow::Result<Vec<String>> {
+    let old: BTreeMap<String, String> = serde_json::from_str(has)?;
+    let is_new = |(name, version): &(&String, &String)| old.get(*name) != Some(version);
+    Ok(versions.iter().filter(is_new).map(|(name, version)| format!("{name}{}", bare(version))).collect())
+}
+
+async fn write(app: &App, row: &MacFileRow) -> anyhow::Result<()> {
     let mut writing = app.store.begin().await?;
-    writing.set_mac_file(&row).await?;
+    writing.set_mac_file(row).await?;
     writing.commit().await
 }
 
-/// The board behind this request showed which form it has: its list has that form from now on.
-async fn note_form(app: &App, known: &CredentialRow, is_later: bool) -> anyhow::Result<()> {
-    let mut settings: Map<String, Value> = serde_json::from_str(&known.settings)?;
-    let before = settings.insert(LATER.into(), is_later.into());
-    if before == Some(Value::Bool(is_later)) {
-        return Ok(());
+/// A board that has fetched everything asked once more: if it fetches nothing of it again now, it runs it.
+async fn settle_when_quiet(app: Arc<App>, device_id: i64, row: MacFileRow) {
+    tokio::time::sleep(QUIET).await;
+    let settle = async {
+        let Some(now) = app.store.mac_file(row.credential_id).await? else { return Ok(()) };
+        if (now.asked_ms, now.idle_asks, &now.told) != (row.asked_ms, row.idle_asks, &row.told) {
+            return Ok(());
+        }
+        write(&app, &MacFileRow { idle_asks: ASKS_OF_WHO_GOT_IT, ..now }).await?;
+        Said::runs(row.digest.as_deref()).take(&app.store, device_id, app.clock.now_ms()).await?;
+        anyhow::Ok(())
+    };
+    if let Err(error) = settle.await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            device.id = device_id,
+            "what a sensorclass board runs was not noted"
+        );
     }
-    tracing::info!(device = known.device, is_later, "a sensorclass board showed the form of its list");
-    let mut writing = app.store.begin().await?;
-    writing.set_credential_settings(known.id, &serde_json::to_string(&settings)?).await?;
-    writing.commit().await
 }
 
 /// A board took the key of the other form for a module, and asked for its file: the next list is in its own form.
@@ -281,9 +333,16 @@ async fn note_wrong_form(app: &Arc<App>, feed: &FeedRow, call: &Call, stem: &str
         (None, None) => return Ok(()),
     };
     let Some(peer) = call.peer.filter(|_| call.method == Method::GET) else { return Ok(()) };
-    for known in app.store.mac_files_at(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
-        if Told::of(app, feed, &known).await.is_ok_and(|told| told.program == program && told.is_later != is_later) {
-            note_form(app, &known, is_later).await?;
+    for (known, row) in app.store.mac_files_at(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
+        // Of several behind one address it is the one that asked last: it asks for its modules right after its list.
+        if let Ok(told) = Told::of(app, feed, &known, Some(&row)).await
+            && told.program == program
+            && told.may_learn_form
+            && told.is_later != is_later
+        {
+            tracing::info!(device = known.device, is_later, "a sensorclass board showed the form of its list");
+            write(app, &MacFileRow { is_later: Some(is_later), ..row }).await?;
+            break;
         }
     }
     Ok(())
@@ -292,32 +351,63 @@ async fn note_wrong_form(app: &Arc<App>, feed: &FeedRow, call: &Call, stem: &str
 /// A module was fetched: by which boards, the address tells.
 async fn note_fetch(app: &App, feed: &FeedRow, call: &Call, stem: &str) -> anyhow::Result<()> {
     let Some(peer) = call.peer else { return Ok(()) };
-    for (device_id, row) in app.store.fetching(feed.project_id, &peer.to_string(), MAX_FETCHING).await? {
+    let boards = app.store.mac_files_at(feed.project_id, &peer.to_string(), MAX_FETCHING).await?;
+    let is_alone = boards.len() == 1;
+    for (known, row) in boards {
         let mut missing: Vec<String> = serde_json::from_str(&row.missing)?;
         let before = missing.len();
         missing.retain(|name| *name != stem);
-        if missing.len() == before {
-            continue;
-        }
-        let is_first = row.fetched == 0;
-        let digest = row.digest.clone();
-        let row = MacFileRow { missing: serde_json::to_string(&missing)?, fetched: row.fetched + 1, ..row };
-        let mut writing = app.store.begin().await?;
-        writing.set_mac_file(&row).await?;
-        writing.commit().await?;
-        if let Some(digest) = digest.filter(|_| is_first) {
-            let report = Report {
-                stage: ReportStage::Downloading,
-                release: Some(digest.parse()?),
-                reason: None,
-                detail: None,
-                trace: None,
-                facts: std::collections::BTreeMap::default(),
-            };
-            report::take(&app.store, device_id, &report, app.clock.now_ms()).await?;
+        if missing.len() < before {
+            let is_first = row.fetched == 0 && row.relapses == 0;
+            let digest = row.digest.clone().filter(|_| is_first);
+            let missing = serde_json::to_string(&missing)?;
+            write(app, &MacFileRow { missing, fetched: row.fetched + 1, idle_asks: 0, ..row }).await?;
+            if let Some(digest) = digest {
+                tell(app, known.device_id, &digest, ReportStage::Downloading).await?;
+            }
+        } else if is_alone {
+            note_relapse(app, known.device_id, row, stem).await?;
         }
     }
     Ok(())
+}
+
+/// A board fetches what it seemed to have: it did not keep it, or fell back to its alternate list.
+async fn note_relapse(app: &App, device_id: i64, row: MacFileRow, stem: &str) -> anyhow::Result<()> {
+    let versions: BTreeMap<String, String> = serde_json::from_str(&row.told)?;
+    let mut missing = new_files(&versions, &row.has)?;
+    let before = missing.len();
+    missing.retain(|name| name != stem);
+    if missing.len() == before || row.missing != NOTHING_MISSING || row.idle_asks == 0 {
+        return Ok(());
+    }
+    let (was_settled, relapses) = (is_settled(&row), row.relapses + 1);
+    let digest = row.digest.clone();
+    let missing = serde_json::to_string(&missing)?;
+    write(app, &MacFileRow { missing, fetched: 1, idle_asks: 0, relapses, ..row }).await?;
+    if was_settled {
+        // It does not run what it was believed to run; what it runs instead nobody knows.
+        Said::runs(None).take(&app.store, device_id, app.clock.now_ms()).await?;
+    }
+    if let Some(digest) = digest.filter(|_| relapses == MAX_RELAPSES) {
+        tell(app, device_id, &digest, ReportStage::RolledBack).await?;
+    }
+    Ok(())
+}
+
+/// Reports what the board does not.
+async fn tell(app: &App, device_id: i64, digest: &str, stage: ReportStage) -> anyhow::Result<()> {
+    let is_failure = stage == ReportStage::RolledBack;
+    let detail = "it fetched the release again and again: it cannot save it, or falls back to its alternate list";
+    let report = Report {
+        stage,
+        release: Some(digest.parse()?),
+        reason: is_failure.then(|| "error".to_owned()),
+        detail: is_failure.then(|| detail.to_owned()),
+        trace: None,
+        facts: BTreeMap::default(),
+    };
+    report::take(&app.store, device_id, &report, app.clock.now_ms()).await
 }
 
 async fn latest_versions(app: &App, feed: &FeedRow) -> anyhow::Result<Vec<u8>> {

@@ -109,19 +109,6 @@ impl Store {
         Ok(query.build_query_as::<CredentialRow>().fetch_all(&self.readers).await?)
     }
 
-    /// The sensorclass boards of a project that asked for their list from this address, at most `limit`.
-    pub(crate) async fn mac_files_at(
-        &self,
-        project_id: i64,
-        peer: &str,
-        limit: i64,
-    ) -> anyhow::Result<Vec<CredentialRow>> {
-        let sql = select_credential!(
-            "JOIN macfile m ON m.credential_id = c.id WHERE m.peer = $1 AND d.project_id = $2 ORDER BY c.id LIMIT $3"
-        );
-        Ok(sqlx::query_as(sql).bind(peer).bind(project_id).bind(limit).fetch_all(&self.readers).await?)
-    }
-
     /// By what a device is known.
     pub(crate) async fn credentials_of(&self, project_id: i64, device: &str) -> anyhow::Result<Vec<CredentialRow>> {
         let sql = select_credential!("WHERE d.project_id = $1 AND d.name = $2 ORDER BY c.id");
@@ -170,13 +157,6 @@ impl Writing {
         // There is one more place where it is told what it shall run.
         self.will_tell(News::Desired { device_id });
         Ok(id)
-    }
-
-    /// Replaces the settings of a credential, as JSON.
-    pub(crate) async fn set_credential_settings(&mut self, id: i64, settings: &str) -> anyhow::Result<()> {
-        let done = sqlx::query("UPDATE credential SET settings = $2 WHERE id = $1").bind(id).bind(settings);
-        done.execute(&mut *self.transaction).await?;
-        Ok(())
     }
 
     /// Removes a credential of a device; whether there was one.

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::releases::ReleaseRow;
-use super::{Store, Writing};
+use super::{CredentialRow, Store, Writing};
 
 /// What a board was told to have. The maps are JSON, module to version.
 #[derive(Debug, Clone, FromRow)]
@@ -15,8 +15,14 @@ pub(crate) struct MacFileRow {
     /// JSON array of file names.
     pub(crate) missing: String,
     pub(crate) fetched: i64,
+    /// Asks since it fetched something, or since it was told this.
     pub(crate) idle_asks: i64,
     pub(crate) peer: String,
+    /// Whether it showed that it reads the later form of a list, or the first.
+    pub(crate) is_later: Option<bool>,
+    pub(crate) asked_ms: i64,
+    /// How often it fetched again what it seemed to have.
+    pub(crate) relapses: i64,
 }
 
 /// A board that an adapter heard and that no device is known by.
@@ -37,26 +43,31 @@ impl Store {
         Ok(row.fetch_optional(&self.readers).await?)
     }
 
-    /// Boards of a project at this address that have something to fetch, with the device of each.
-    pub(crate) async fn fetching(
+    /// The boards of a project that asked for their list from this address, who asked last first: the device of each, by what it is
+    /// known, and what it was told.
+    pub(crate) async fn mac_files_at(
         &self,
         project_id: i64,
         peer: &str,
         limit: i64,
-    ) -> anyhow::Result<Vec<(i64, MacFileRow)>> {
-        let rows: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT c.device_id, m.credential_id FROM macfile m JOIN credential c ON c.id = m.credential_id
-             JOIN device d ON d.id = c.device_id
-             WHERE m.peer = $1 AND m.missing <> '[]' AND d.project_id = $2 ORDER BY m.credential_id LIMIT $3",
+    ) -> anyhow::Result<Vec<(CredentialRow, MacFileRow)>> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT c.name FROM macfile m JOIN credential c ON c.id = m.credential_id JOIN device d ON d.id = c.device_id
+             WHERE m.peer = $1 AND d.project_id = $2 AND c.adapter = 'sensorclass'
+             ORDER BY m.asked_ms DESC, m.credential_id LIMIT $3",
         )
         .bind(peer)
         .bind(project_id)
         .bind(limit)
         .fetch_all(&self.readers)
         .await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for (device_id, credential_id) in rows {
-            found.extend(self.mac_file(credential_id).await?.map(|row| (device_id, row)));
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(known) = self.credential("sensorclass", &name).await?
+                && let Some(row) = self.mac_file(known.id).await?
+            {
+                found.push((known, row));
+            }
         }
         Ok(found)
     }
@@ -127,10 +138,11 @@ impl Writing {
     /// Notes what a board was told.
     pub(crate) async fn set_mac_file(&mut self, row: &MacFileRow) -> anyhow::Result<()> {
         sqlx::query(
-            "INSERT INTO macfile (credential_id, digest, told, has, missing, fetched, idle_asks, peer)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (credential_id) DO UPDATE SET
+            "INSERT INTO macfile (credential_id, digest, told, has, missing, fetched, idle_asks, peer, is_later, asked_ms, relapses)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (credential_id) DO UPDATE SET
              digest = excluded.digest, told = excluded.told, has = excluded.has, missing = excluded.missing,
-             fetched = excluded.fetched, idle_asks = excluded.idle_asks, peer = excluded.peer",
+             fetched = excluded.fetched, idle_asks = excluded.idle_asks, peer = excluded.peer,
+             is_later = excluded.is_later, asked_ms = excluded.asked_ms, relapses = excluded.relapses",
         )
         .bind(row.credential_id)
         .bind(&row.digest)
@@ -140,6 +152,9 @@ impl Writing {
         .bind(row.fetched)
         .bind(row.idle_asks)
         .bind(&row.peer)
+        .bind(row.is_later)
+        .bind(row.asked_ms)
+        .bind(row.relapses)
         .execute(&mut *self.transaction)
         .await?;
         Ok(())

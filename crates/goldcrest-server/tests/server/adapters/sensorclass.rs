@@ -1,5 +1,7 @@
 //! sensorclass boards: the list of a MAC address, versions of modules, what is concluded of a board, and bad input.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use goldcrest_core::Digest;
 use serde_json::{Value, json};
@@ -116,11 +118,35 @@ async fn a_list_has_the_form_that_its_board_reads() {
     assert_eq!(forms(&list).await, later);
     assert_eq!(get(&app, "/local/code/nodenamesensor.py").await, "404 not-found\n");
     assert_eq!(forms(&list).await, first);
-    // Only the later form asks for this name.
+    // Only the later form asks for this name; somebody who looks at it changes nothing for the board.
     assert_eq!(forms(&format!("{list}.config")).await, later);
-    assert_eq!(forms(&list).await, later);
-    let known = app.admin().see("/api/v1/devices/kitchen/credentials").await;
-    assert_eq!(known["credentials"][0]["settings"], json!({"nodename": true}), "and its owner can see it");
+    assert_eq!(forms(&list).await, first);
+}
+
+/// Behind one address the board that asked last is the one that fetches; what its owner set stays.
+#[tokio::test]
+async fn two_boards_behind_one_address_have_their_own_forms() {
+    let app = start(json!({})).await;
+    for (name, mac, settings) in
+        [("cellar", "001122334455", json!({})), ("attic", "001122334466", json!({"nodename": false}))]
+    {
+        app.device(name).await;
+        let body = json!({"adapter": "sensorclass", "id": mac, "settings": settings});
+        app.admin().post(&format!("/api/v1/devices/{name}/credentials"), body).await.expect(201);
+    }
+    let is_later = async |mac: &str| get(&app, &format!("/local/code/{mac}")).await.contains("nodename");
+    for mac in [MAC, "001122334466", "001122334455"] {
+        app.clock.advance(1000);
+        assert!(!is_later(mac).await);
+    }
+    get(&app, "/local/code/namesensor.py").await;
+    assert!(!is_later("001122334466").await);
+    assert!(!is_later(MAC).await);
+    assert!(is_later("001122334455").await, "it asked last");
+    app.clock.advance(1000);
+    is_later("001122334466").await;
+    get(&app, "/local/code/namesensor.py").await;
+    assert!(!is_later("001122334466").await, "as it was set");
 }
 
 #[tokio::test]
@@ -149,8 +175,11 @@ async fn what_a_board_runs_is_concluded_from_what_it_fetches() {
     get(&app, &format!("/local/code/mqttclass{}.py", id("L = 1\n"))).await;
     assert_eq!(admin.deployment_line("kitchen").await, "1 downloading");
     get(&app, &list).await;
+    get(&app, &list).await;
     assert_eq!(admin.deployment_line("kitchen").await, "1 downloading", "one module is missing");
     get(&app, &format!("/local/code/sensor{}.py", id("import mqttclass\n"))).await;
+    get(&app, &list).await;
+    assert_eq!(admin.deployment_line("kitchen").await, "1 downloading", "it may fetch all of it again now");
     get(&app, &list).await;
     assert_eq!(admin.device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
     assert_eq!(admin.deployment_line("kitchen").await, "1 confirmed");
@@ -160,7 +189,75 @@ async fn what_a_board_runs_is_concluded_from_what_it_fetches() {
     get(&app, &list).await;
     get(&app, &format!("/local/code/mqttclass{}.py", id("L = 2\n"))).await;
     get(&app, &list).await;
+    get(&app, &list).await;
     assert_eq!(admin.device_line("kitchen").await, "in-sync running=2 desired=2 failed=-");
+}
+
+/// Boards that update once a day are not waited for until the day after.
+#[tokio::test]
+async fn a_board_that_asks_again_and_fetches_nothing_for_a_while_runs_what_it_fetched() {
+    let app = start(json!({})).await;
+    let list = format!("/local/code/{MAC}");
+    get(&app, &list).await;
+    get(&app, &format!("/local/code/mqttclass{}.py", id("L = 1\n"))).await;
+    get(&app, &format!("/local/code/sensor{}.py", id("import mqttclass\n"))).await;
+    get(&app, &list).await;
+    assert_eq!(app.admin().deployment_line("kitchen").await, "1 downloading");
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if app.admin().deployment_line("kitchen").await == "1 confirmed" {
+            return;
+        }
+    }
+    panic!("{}", app.admin().deployment_line("kitchen").await);
+}
+
+/// A release that the board cannot run: it falls back to its alternate list, and fetches the release again at its next update.
+#[tokio::test]
+async fn a_board_that_fetches_a_release_again_and_again_does_not_run_it() {
+    let app = start(json!({})).await;
+    let admin = app.admin();
+    let list = format!("/local/code/{MAC}");
+    let update = async |version: &str, library: &str| {
+        get(&app, &list).await;
+        get(&app, &format!("/local/code/mqttclass{}.py", id(library))).await;
+        if version == "1" {
+            get(&app, &format!("/local/code/sensor{}.py", id("import mqttclass\n"))).await;
+        }
+    };
+    update("1", "L = 1\n").await;
+    get(&app, &list).await;
+    get(&app, &list).await;
+    assert_eq!(admin.device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
+    admin.publish(&app_release("2", 2, "import nothere\n")).await;
+    admin.set_stable("2").await;
+    for expected in ["1 confirmed, 2 downloading", "1 confirmed, 2 downloading", "1 confirmed, 2 rolled-back(error)"] {
+        update("2", "import nothere\n").await;
+        assert_eq!(admin.deployment_line("kitchen").await, expected);
+    }
+    assert_eq!(admin.device_line("kitchen").await, "failed running=1 desired=1 failed=2");
+    // Back to what it runs.
+    admin.set_stable("1").await;
+    get(&app, &list).await;
+    get(&app, &list).await;
+    assert_eq!(admin.device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
+}
+
+/// It was believed to run the release for a day; then it falls back.
+#[tokio::test]
+async fn a_belief_is_taken_back_when_the_board_fetches_the_release_again() {
+    let app = start(json!({})).await;
+    let list = format!("/local/code/{MAC}");
+    let modules = [format!("mqttclass{}", id("L = 1\n")), format!("sensor{}", id("import mqttclass\n"))];
+    get(&app, &list).await;
+    for module in &modules {
+        get(&app, &format!("/local/code/{module}.py")).await;
+    }
+    get(&app, &list).await;
+    get(&app, &list).await;
+    assert_eq!(app.admin().device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
+    get(&app, &format!("/local/code/{}.py", modules[0])).await;
+    assert_eq!(app.admin().device_line("kitchen").await, "updating running=- desired=1 failed=-");
 }
 
 #[tokio::test]
