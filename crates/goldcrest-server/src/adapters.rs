@@ -16,7 +16,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -51,6 +51,12 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
     let path = request.uri().path();
     // What a git server has there is answered as git servers do, also when it is no address at all.
     let is_api = path.starts_with("/api/v1/") && !path.starts_with("/api/v1/repos/");
+    // Modems do, to whom a handshake costs seconds; clients that read to the end of the connection don't.
+    let asks_to_stay = request.version() == Version::HTTP_11
+        && request
+            .headers()
+            .get(header::CONNECTION)
+            .is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
     let answered = match Call::of(&request) {
         Some(call) => dispatch(&app, &call, request.into_body()).await,
         None => Ok(None),
@@ -61,7 +67,9 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
         Ok(None) => ForeignFailure::from(no_such_address()).into_response(),
         Err(failure) => ForeignFailure::from(failure).into_response(),
     };
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !asks_to_stay {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -66,6 +66,16 @@ impl Store {
         Ok(row.bind(device_id).fetch_optional(&self.readers).await?)
     }
 
+    /// The release of a device's package whose digest begins so.
+    pub(crate) async fn release_of_file(&self, device_id: i64, file_id: &str) -> anyhow::Result<Option<String>> {
+        let row = sqlx::query_scalar(
+            "SELECT r.digest FROM release r JOIN device d ON d.package_id = r.package_id
+             WHERE d.id = $1 AND substr(r.digest, 1, $2) = $3",
+        );
+        let length = i64::try_from(file_id.len()).unwrap_or(0);
+        Ok(row.bind(device_id).bind(length).bind(file_id).fetch_optional(&self.readers).await?)
+    }
+
     /// What a thing is still to be told, oldest first.
     pub(crate) async fn thing_actions(&self, device_id: i64) -> anyhow::Result<Vec<ActionRow>> {
         let rows = sqlx::query_as(

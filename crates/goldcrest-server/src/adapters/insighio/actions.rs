@@ -24,21 +24,26 @@ const MAX_CONFIG: usize = 16 << 10;
 /// What a thing calls its update in the list.
 const UPDATE: &str = "ota-";
 
+/// What the client of insigh.io does when it is told to; what it does not know it leaves where it is.
+const COMMANDS: [&str; 2] = ["reboot", "tare"];
+
 /// The leaves that only the server's requests stand on.
 pub(crate) const REQUESTS: [&str; 5] = ["ota", "config", "configRequest", "partialConfig", "cmd"];
 
-/// What a new subscription of a thing is told. Its client takes the first message and starts anew: the update comes last, because it
-/// stays until it worked.
+/// What a new subscription of a thing is told. Its client takes the first message and starts anew: the update comes late, because it
+/// stays until it worked, and last what no client takes away.
 pub(crate) async fn retained(app: &Arc<App>, thing: &Thing) -> anyhow::Result<Vec<Told>> {
     let actions = app.store.thing_actions(thing.device_id).await?;
+    let (known, others): (Vec<_>, Vec<_>) =
+        actions.iter().partition(|action| action.kind != "cmd" || COMMANDS.contains(&action.content.as_str()));
+    let update = update::request(app, thing).await?.map(|request| ("ota", request.text()));
     let mut told: Vec<Told> = Vec::new();
-    for message in actions.iter().flat_map(messages) {
+    for message in known.into_iter().flat_map(messages).chain(update).chain(others.into_iter().flat_map(messages)) {
         // A topic retains one message: of a kind, the oldest.
         if told.iter().all(|(leaf, _)| *leaf != message.0) {
             told.push(message);
         }
     }
-    told.extend(update::request(app, thing).await?.map(|request| ("ota", request.text())));
     Ok(told)
 }
 
@@ -81,8 +86,8 @@ pub(super) async fn config(app: &App, thing: &Thing) -> anyhow::Result<Option<St
 /// # Errors
 /// `NotFound` when there is no such entry.
 pub(super) async fn remove(app: &App, thing: &Thing, id: &str) -> Result<(), Failure> {
-    if id.starts_with(UPDATE) {
-        return Ok(update::cleared(app, thing).await?);
+    if let Some(file_id) = id.strip_prefix(UPDATE) {
+        return Ok(update::cleared(app, thing, Some(file_id)).await?);
     }
     let no_such = || Failure::NotFound("no such action".into());
     let id: i64 = id.parse().map_err(|_| no_such())?;
@@ -97,7 +102,7 @@ pub(super) async fn remove(app: &App, thing: &Thing, id: &str) -> Result<(), Fai
 /// The thing took a retained request away.
 pub(crate) async fn cleared(app: &App, thing: &Thing, leaf: &str) -> anyhow::Result<()> {
     let (kind, is_request) = match leaf {
-        "ota" => return update::cleared(app, thing).await,
+        "ota" => return update::cleared(app, thing, update::last_answered(thing).as_deref()).await,
         "configRequest" => ("config", true),
         other => (other, false),
     };

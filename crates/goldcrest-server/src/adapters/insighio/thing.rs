@@ -1,5 +1,7 @@
 //! Things: a device of insigh.io by its id and key, its channels, and where in them a message stands.
 
+use std::sync::{Arc, Mutex};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,6 +29,8 @@ pub(crate) struct Thing {
     pub(crate) device: String,
     pub(crate) id: String,
     pub(crate) settings: Settings,
+    /// The file that it last gave an answer about, on this connection.
+    pub(super) answered: Arc<Mutex<Option<String>>>,
 }
 
 /// What its credential says besides.
@@ -76,7 +80,8 @@ pub(crate) enum Place<'a> {
 impl Thing {
     pub(crate) fn of(row: CredentialRow) -> anyhow::Result<Self> {
         let settings = serde_json::from_str(&row.settings)?;
-        Ok(Self { device_id: row.device_id, project_id: row.project_id, device: row.device, id: row.name, settings })
+        let (device, id, answered) = (row.device, row.name, Arc::default());
+        Ok(Self { device_id: row.device_id, project_id: row.project_id, device, id, settings, answered })
     }
 
     fn channels(&self) -> impl Iterator<Item = &str> {

@@ -1,6 +1,6 @@
 //! Updates of a thing: what it is asked to install, and what its answers mean for the deployment.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use goldcrest_core::Digest;
@@ -96,9 +96,18 @@ fn is_file_id(text: &str, digest: &str) -> bool {
     text == &digest[..FILE_ID]
 }
 
-/// The thing took the request away: it is not told again.
-pub(crate) async fn cleared(app: &App, thing: &Thing) -> anyhow::Result<()> {
+/// The file that the thing last gave an answer about, if it took its request away now.
+pub(super) fn last_answered(thing: &Thing) -> Option<String> {
+    thing.answered.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The thing took the request away: it is not told again. A request for another file than it names came meanwhile, and stays.
+pub(super) async fn cleared(app: &App, thing: &Thing, file_id: Option<&str>) -> anyhow::Result<()> {
     let Some(row) = app.store.thing(thing.device_id).await? else { return Ok(()) };
+    let wanted = row.desired_digest.as_deref().unwrap_or_default();
+    if file_id.is_some_and(|file_id| !wanted.starts_with(file_id)) {
+        return Ok(());
+    }
     if let Some(deployment_id) = row.deployment_id.filter(|_| !row.cleared) {
         let mut writing = app.store.begin().await?;
         writing.clear_thing_update(deployment_id).await?;
@@ -119,10 +128,20 @@ pub(crate) async fn answered(app: &App, thing: &Thing, records: &[Record]) -> Re
     let file_id = file_id.ok_or_else(|| Failure::Invalid("a status without a file id (i)".into()))?;
     let misspelled = || records.iter().find(|record| record.is_message).map(|record| &record.value);
     let message = value("m").or_else(misspelled).and_then(Value::as_str).unwrap_or_default();
+    *thing.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(file_id.to_owned());
     let row = app.store.thing(thing.device_id).await?;
     let Some(row) = row.filter(|row| row.desired_digest.as_ref().is_some_and(|digest| is_file_id(file_id, digest)))
     else {
-        tracing::debug!(device.name = thing.device, "a thing answers about a file that it shall not install");
+        // It was asked to before something newer came.
+        let older = app.store.release_of_file(thing.device_id, file_id).await?.filter(|_| event == 1);
+        match older {
+            Some(digest) => {
+                Said::runs(Some(&digest)).take(&app.store, thing.device_id, app.clock.now_ms()).await?;
+            }
+            None => {
+                tracing::debug!(device.name = thing.device, "a thing answers about a file that it shall not install");
+            }
+        }
         return Ok(());
     };
     let (Some(digest), Some(deployment_id)) = (&row.desired_digest, row.deployment_id) else { return Ok(()) };

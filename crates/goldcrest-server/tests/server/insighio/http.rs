@@ -211,6 +211,64 @@ async fn a_whole_update_as_the_client_of_2026_does_it() {
     assert_eq!(history(&app, "one").await, "downloading 1.0.0\ntrial 1.0.0\nconfirmed 1.0.0\n");
 }
 
+/// Something newer came while it installed: taking its own request away leaves the newer one, and what it runs is known.
+#[tokio::test]
+async fn a_request_that_came_during_the_installation_stays() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    thing(&app, "one", json!({})).await;
+    for (version, counter) in [("1.0.0", 1), ("1.1.0", 2), ("1.2.0", 3)] {
+        admin.publish(&release(version, counter)).await;
+    }
+    admin.set_stable("1.0.0").await;
+    let wanted = async || {
+        let list = ask(&app, "GET", &actions(""), "").await.expect(200).json();
+        let entry = list.as_array().unwrap().last().cloned();
+        entry.map(|entry| (entry["id"].as_str().unwrap().to_owned(), request(entry["content"].as_str().unwrap()).0))
+    };
+    let (first, first_file) = wanted().await.unwrap();
+    admin.set_stable("1.1.0").await;
+    let (second, second_file) = wanted().await.unwrap();
+    assert_ne!(first, second);
+    let ota = format!("/http/channels/{CONTROL}/messages/{ID}/ota");
+    ask(&app, "POST", &ota, &status(1, &first_file, "")).await.expect(202);
+    ask(&app, "DELETE", &actions(&format!("/{first}")), "").await.expect(200);
+    assert_eq!(wanted().await.unwrap().0, second);
+    assert_eq!(admin.device_line("one").await, "updating running=1.0.0 desired=1.1.0 failed=-");
+    // The same over MQTT: the empty message follows an answer about the older file.
+    let mut board = connect(&app).await;
+    admin.set_stable("1.2.0").await;
+    let third_file = wanted().await.unwrap().1;
+    board.publish(&control("ota"), &status(1, &second_file, ""), 1).await;
+    board.retain(&control("ota"), "", 1).await;
+    assert_eq!(wanted().await.unwrap().1, third_file);
+    assert_eq!(admin.device_line("one").await, "updating running=1.1.0 desired=1.2.0 failed=-");
+    // Going back to what it ran before is an update, too.
+    admin.set_stable("1.0.0").await;
+    assert_eq!(wanted().await.unwrap().1, first_file);
+}
+
+/// A modem keeps its connection: a handshake costs it seconds. Clients that read to the end don't ask for it.
+#[tokio::test]
+async fn a_connection_stays_open_for_who_asks_for_it() {
+    let app = TestApp::start().await;
+    thing(&app, "one", json!({})).await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    for _ in 0..2 {
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: t\r\nAuthorization: {KEY}\r\nConnection: keep-alive\r\n\r\n",
+            actions("")
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"[]") {
+            assert!(stream.read_buf(&mut received).await.unwrap() > 0, "{}", String::from_utf8_lossy(&received));
+        }
+    }
+    let head = format!("GET {} HTTP/1.0\r\nHost: t\r\nAuthorization: {KEY}\r\n\r\n", actions(""));
+    assert_eq!(exchange(app.address, head.as_bytes()).await.header("Connection"), Some("close"));
+}
+
 #[tokio::test]
 async fn a_modem_fetches_its_configuration() {
     let app = TestApp::start().await;

@@ -309,6 +309,12 @@ async fn commands_and_configurations_stay_until_taken() {
     board.retain(&control("cmd"), "", 1).await;
     assert_eq!(listen(&mut board).await, "ota=… ");
     assert_eq!(admin.see("/api/v1/devices/one/actions").await["actions"], json!([]));
+    // The client leaves what it does not know where it is: nothing waits behind that.
+    admin.post("/api/v1/devices/one/actions", action("cmd", "dance")).await.expect(201);
+    admin.post("/api/v1/devices/one/actions", action("partialConfig", "period=30")).await.expect(201);
+    let mut board = connect(&app).await;
+    assert_eq!(listen(&mut board).await, "partialConfig=period=30 ota=… ");
+    assert_eq!(board.message().await.payload, "dance");
 }
 
 #[tokio::test]
