@@ -86,10 +86,20 @@ pub(crate) async fn warnings(
     };
     let [to_ota, to_gogs] = [Adapter::MicropythonOta, Adapter::Gogs]
         .map(|adapter| feeds.iter().filter(|feed| shows_it(feed, adapter)).collect::<Vec<_>>());
-    if to_ota.is_empty() && to_gogs.is_empty() {
+    let devices = app.store.adapters_of_package(project_id, package).await?;
+    if to_ota.is_empty() && to_gogs.is_empty() && devices.is_empty() {
         return Ok(Vec::new());
     }
     let files = content::files(app, release_id).await?;
+    let mut found_devices = Vec::new();
+    for adapter in devices {
+        let (who, found) = match Adapter::parse(&adapter) {
+            Ok(Adapter::Thingsboard) => ("ThingsBoard", thingsboard::problems(&files)),
+            Ok(Adapter::Insighio) => ("insigh.io", insighio::problems(&files)),
+            _ => continue,
+        };
+        found_devices.extend(found.into_iter().map(|problem| format!("boards of {who}: {problem}")));
+    }
     let found_gogs = gogs::problems::problems(&files);
     let mut found_ota = Vec::new();
     if !to_ota.is_empty() {
@@ -101,7 +111,7 @@ pub(crate) async fn warnings(
         let all = feeds.iter().flat_map(|feed| found.iter().map(|problem| format!("feed {}: {problem}", feed.path)));
         all.collect::<Vec<_>>()
     };
-    Ok([(to_ota, found_ota), (to_gogs, found_gogs)].into_iter().flat_map(told).collect())
+    Ok([(to_ota, found_ota), (to_gogs, found_gogs)].into_iter().flat_map(told).chain(found_devices).collect())
 }
 
 /// What a web server's folder needs to serve the boards of a feed as this server does.

@@ -26,6 +26,7 @@ use serde_json::json;
 use super::Call;
 use crate::App;
 pub(crate) use crate::adapters::insighio::actions::{REQUESTS, Told, messages, retained};
+pub(crate) use crate::adapters::insighio::package::problems;
 pub(crate) use crate::adapters::insighio::thing::{Place, Thing, complete, identify};
 use crate::failure::{Failure, accepted};
 use crate::request::read_body;

@@ -29,6 +29,7 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) use announce::run;
 pub(crate) use attributes::{remove_shared, set_shared, shown};
 pub(crate) use calls::{Call, call};
+pub(crate) use package::problems;
 
 use self::calls::Calling;
 use self::checksum::Algorithm;

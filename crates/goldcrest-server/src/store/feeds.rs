@@ -109,6 +109,15 @@ impl Store {
         Ok(query.build_query_as::<CredentialRow>().fetch_all(&self.readers).await?)
     }
 
+    /// The adapters by which devices with a package are known that get its plain files.
+    pub(crate) async fn adapters_of_package(&self, project_id: i64, package: &str) -> anyhow::Result<Vec<String>> {
+        let found = sqlx::query_scalar(
+            "SELECT DISTINCT c.adapter FROM credential c JOIN device d ON d.id = c.device_id JOIN package p ON p.id = d.package_id
+             WHERE p.project_id = $1 AND p.name = $2 AND c.settings NOT LIKE '%\"package\":\"release\"%' ORDER BY c.adapter",
+        );
+        Ok(found.bind(project_id).bind(package).fetch_all(&self.readers).await?)
+    }
+
     /// By what a device is known.
     pub(crate) async fn credentials_of(&self, project_id: i64, device: &str) -> anyhow::Result<Vec<CredentialRow>> {
         let sql = select_credential!("WHERE d.project_id = $1 AND d.name = $2 ORDER BY c.id");

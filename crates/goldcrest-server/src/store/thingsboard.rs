@@ -103,12 +103,12 @@ impl Store {
         Ok(found)
     }
 
-    /// Devices of an adapter that have not begun with the release that they shall run, although they could since `before_ms`.
+    /// Devices of an adapter of which nothing was heard since `before_ms` about the release that they shall run.
     pub(crate) async fn boards_not_told(&self, adapter: &str, before_ms: i64, limit: i64) -> anyhow::Result<Vec<i64>> {
         let ids = sqlx::query_scalar(
             "SELECT DISTINCT d.id FROM deployment x JOIN device d ON d.deployment_id = x.id
              JOIN credential c ON c.device_id = d.id
-             WHERE c.adapter = $1 AND x.state IN ('queued', 'notified') AND x.updated_ms < $2 ORDER BY d.id LIMIT $3",
+             WHERE c.adapter = $1 AND x.state IN ('queued', 'notified', 'downloading', 'verified', 'installing') AND x.updated_ms < $2 ORDER BY d.id LIMIT $3",
         );
         Ok(ids.bind(adapter).bind(before_ms).bind(limit).fetch_all(&self.readers).await?)
     }

@@ -81,8 +81,7 @@ fn assigned_secret(line: &str) -> Option<&str> {
             continue;
         }
         let name = before.trim_end().trim_end_matches(['"', '\'']);
-        let start = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).map_or(0, |i| i + 1);
-        let name = &name[start..];
+        let name = name.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next().unwrap_or(name);
         if is_secret_word(name) && literal(after).is_some_and(is_value) {
             return Some(name);
         }

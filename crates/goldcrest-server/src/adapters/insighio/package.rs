@@ -55,6 +55,11 @@ pub(super) async fn of(app: &Arc<App>, release_id: i64, form: Form) -> anyhow::R
     }
 }
 
+/// What the client of insigh.io could not take of these files.
+pub(crate) fn problems(files: &[FileEntry]) -> Vec<String> {
+    plain_files(files).err().map(|refused| refused.detail).into_iter().collect()
+}
+
 fn plain_files(files: &[FileEntry]) -> Result<Package, Refused> {
     let mut package = Package { parts: Vec::new(), size: 0 };
     let mut folders = BTreeSet::new();

@@ -3,10 +3,13 @@
 //! Nothing is pushed to a board that has just connected: it may have come to tell how an update went, and would take it for an answer. So
 //! only those are told that were there when it was decided; the others ask, or are reminded after a while.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use goldcrest_core::message::{Report, ReportStage};
+use goldcrest_core::{Digest, Refused};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +17,14 @@ use super::package::{Package, Wanted};
 use super::{Device, MAX_HELD, NAME, Settings, calls};
 use crate::App;
 use crate::rollout::check_in::Said;
+use crate::rollout::report;
 use crate::store::BoardRow;
 
 /// How often is looked for downloads that nobody goes on with.
 const TICK: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// How often, and after how long, boards are told again that have not begun: the server may have been away when they should have heard.
+/// How often, and after how long, boards are told again that have not begun, or of which nothing more is heard: the server may have been
+/// away when they should have heard, and boards whose connection ended during a download do not go on by themselves.
 const REMIND_EVERY: Duration = Duration::from_mins(10);
 /// Most of them at once.
 const MAX_REMINDED: i64 = 10_000;
@@ -68,7 +73,7 @@ pub(super) async fn announced(app: &Arc<App>, device_id: i64) -> anyhow::Result<
     }
     if runs_it(&row) {
         app.boards.with(device_id, |board| board.is_told = false);
-        return package_of(app, &row).await;
+        return package_of(app, &row, None).await;
     }
     let answer = Said::runs(row.running.as_deref()).take(&app.store, device_id, app.clock.now_ms()).await?;
     let Some(row) = app.store.board(device_id).await? else { return Ok(None) };
@@ -78,14 +83,15 @@ pub(super) async fn announced(app: &Arc<App>, device_id: i64) -> anyhow::Result<
         return Ok(None);
     }
     app.boards.with(device_id, |board| board.is_told = is_offered);
-    package_of(app, &row).await
+    package_of(app, &row, Some(device_id)).await
 }
 
 fn runs_it(row: &BoardRow) -> bool {
     row.digest.is_some() && row.digest == row.running
 }
 
-async fn package_of(app: &Arc<App>, row: &BoardRow) -> anyhow::Result<Option<Announced>> {
+/// The package of what a board shall run; a release that can be none fails, if it is `device_id`'s to be told.
+async fn package_of(app: &Arc<App>, row: &BoardRow, device_id: Option<i64>) -> anyhow::Result<Option<Announced>> {
     let (Some(release_id), Some(version), Some(settings)) = (row.release_id, &row.version, &row.settings) else {
         return Ok(None);
     };
@@ -94,6 +100,9 @@ async fn package_of(app: &Arc<App>, row: &BoardRow) -> anyhow::Result<Option<Ann
     match app.boards.packages.get(app, &wanted).await {
         Ok(package) => Ok(Some(Announced { package, settings })),
         Err(error) => {
+            if let Some(refused) = error.downcast_ref::<Refused>() {
+                fail(app, row, device_id, refused).await?;
+            }
             let error = format!("{error:#}");
             tracing::warn!(
                 package = row.package,
@@ -104,6 +113,20 @@ async fn package_of(app: &Arc<App>, row: &BoardRow) -> anyhow::Result<Option<Ann
             Ok(None)
         }
     }
+}
+
+/// The release can be no package: its deployment has failed.
+async fn fail(app: &App, row: &BoardRow, device_id: Option<i64>, refused: &Refused) -> anyhow::Result<()> {
+    let (Some(device_id), Some(digest)) = (device_id, &row.deployment_digest) else { return Ok(()) };
+    let report = Report {
+        stage: ReportStage::Failed,
+        release: Some(digest.parse::<Digest>().ok().context("a stored digest is damaged")?),
+        reason: Some(refused.refusal.as_str().to_owned()),
+        detail: Some(refused.detail.clone()),
+        trace: None,
+        facts: BTreeMap::new(),
+    };
+    report::take(&app.store, device_id, &report, app.clock.now_ms()).await
 }
 
 /// Tells attributes to a board that is connected and wants to hear of them, now or when its download is over. Whether it was told.

@@ -37,6 +37,13 @@ pub(super) struct Slice {
     pub(super) range: Range<usize>,
 }
 
+impl Download {
+    /// Title and version of what is fetched.
+    pub(super) fn names(&self) -> (String, String) {
+        (self.package.title.clone(), self.package.version.clone())
+    }
+}
+
 impl Wanted {
     /// Where its bytes are in `length` bytes; empty when it is past their end.
     fn range(&self, length: usize) -> Range<usize> {

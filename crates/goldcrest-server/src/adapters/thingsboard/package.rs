@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use flate2::{Compression, GzBuilder};
-use goldcrest_core::{SignedManifest, archive};
+use goldcrest_core::manifest::FileEntry;
+use goldcrest_core::{Refusal, Refused, SignedManifest, archive};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -21,6 +22,8 @@ const MAX_KEPT_BYTES: usize = 64 << 20;
 const METADATA: &str = "FW_METADATA.json";
 /// Longest name that their tar readers understand: they know neither PAX nor GNU's long names.
 const MAX_TAR_NAME: usize = 100;
+/// What micropython-lib's tarfile gives in the one read that the installer does of each file.
+const MAX_TAR_FILE: u64 = 65_536;
 const BLOCK: usize = 512;
 
 /// What a release looks like to a board.
@@ -88,6 +91,9 @@ async fn make(app: &Arc<App>, wanted: &Wanted) -> anyhow::Result<Package> {
     let manifest = app.store.manifest(wanted.release_id).await?;
     let signed = SignedManifest::parse(manifest.as_bytes()).context("a stored manifest is damaged")?;
     let (shared, Wanted { form, title, version, .. }) = (Arc::clone(app), wanted.clone());
+    if let (Form::Files, Some(refused)) = (form, refusal(&signed.manifest.files)) {
+        return Err(refused.into());
+    }
     let making = tokio::task::spawn_blocking(move || {
         let bytes = match form {
             Form::Files => files(&shared, &signed, &title, &version)?,
@@ -96,6 +102,22 @@ async fn make(app: &Arc<App>, wanted: &Wanted) -> anyhow::Result<Package> {
         anyhow::Ok(Package { title, version, bytes: bytes.into(), sums: Mutex::default() })
     });
     making.await.context("making a package died")?
+}
+
+/// Why these files can be no package.
+fn refusal(files: &[FileEntry]) -> Option<Refused> {
+    let path = files.iter().map(|file| foreign_path(file.path.as_str())).find(|path| path.len() > MAX_TAR_NAME)?;
+    let text = format!("{path} has {} bytes: boards of ThingsBoard read names of {MAX_TAR_NAME}", path.len());
+    Some(Refusal::PathLong.because(text))
+}
+
+/// What boards with the known installer could not take of these files.
+pub(crate) fn problems(files: &[FileEntry]) -> Vec<String> {
+    let long = files.iter().filter(|file| file.size > MAX_TAR_FILE).map(|file| {
+        let path = foreign_path(file.path.as_str());
+        format!("{path}: its installer writes the first {MAX_TAR_FILE} bytes of {}", file.size)
+    });
+    refusal(files).map(|refused| refused.detail).into_iter().chain(long).collect()
 }
 
 /// A .tar.gz with folders before what is in them, as installers make them in this order. Title and version come last: an installation that
@@ -132,7 +154,7 @@ fn tar_file(out: &mut impl Write, name: &str, bytes: &[u8]) -> anyhow::Result<()
 /// A ustar header without owner or time; a name that ends in `/` is a folder.
 fn tar_header(name: &str, size: usize) -> anyhow::Result<[u8; BLOCK]> {
     if name.len() > MAX_TAR_NAME {
-        bail!("{name:?} has more than {MAX_TAR_NAME} bytes: boards of ThingsBoard cannot unpack it");
+        bail!("{name:?} has more than {MAX_TAR_NAME} bytes");
     }
     let is_folder = name.ends_with('/');
     let mut header = [0; BLOCK];

@@ -9,6 +9,7 @@ use goldcrest_core::{Digest, Refusal};
 use serde_json::{Map, Value};
 
 use super::announce::end_download;
+use super::downloads::Download;
 use super::reading::Reading;
 use super::{Device, Settings};
 use crate::App;
@@ -75,7 +76,10 @@ async fn learn(app: &Arc<App>, device: Device, told: &Told<'_>) -> anyhow::Resul
         // It may have begun by what the board said.
         None => app.store.board(device.id).await?.unwrap_or(before),
     };
-    if let Some(report) = report_of(app, device, told, state, running.as_deref(), &row) {
+    // Another release may be wanted since the board began: what it says is about the one that it fetched.
+    let fetched = app.boards.with(device.id, |board| board.download.as_ref().map(Download::names));
+    let is_about_it = fetched.is_none_or(|(title, version)| title == row.package && row.version == Some(version));
+    if is_about_it && let Some(report) = report_of(app, device, told, state, running.as_deref(), &row) {
         report::take(&app.store, device.id, &report, now_ms).await?;
     }
     if matches!(state, "VERIFIED" | "UPDATING" | "UPDATED" | "FAILED" | "IDLE") {

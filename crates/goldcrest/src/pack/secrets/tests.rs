@@ -14,6 +14,23 @@ fn assert_said(path: &str, content: &str, expected: &Expect) {
 }
 
 #[test]
+fn words_of_any_language_stand_before_a_value() {
+    for (path, line) in [
+        ("a.py", "# las siguientes características: 1"),
+        ("b.json", "{\"título\": \"x\"}"),
+        ("c.py", "é=1"),
+        ("d.py", "“token”: x"),
+    ] {
+        assert_said(path, line, &expect!["fine"]);
+    }
+    assert_said(
+        "e.py",
+        "contraseña_token = 'hunter22'",
+        &expect![[r#"e.py:1: "a_token" has a value; a release goes to every board"#]],
+    );
+}
+
+#[test]
 fn each_kind_of_secret_is_named_with_its_place() {
     assert_said(
         "lib/wifi_settings.py",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{announced, application, ask, board, chunk, connect, fetch, settled, tell, two_releases};
 use crate::app::TestApp;
+use crate::releases::Plan;
 
 fn states(version: &str, state: &str) -> Value {
     json!({"current_fw_title": "sensor", "current_fw_version": version, "fw_state": state})
@@ -117,6 +118,58 @@ async fn a_download_stays_at_the_package_it_began_with() {
     let second = chunk(&mut peer, "fw", "8/chunk/1", "600").await.unwrap();
     assert_eq!([first, second].concat(), whole[..1200]);
     assert_ne!(chunk(&mut peer, "fw", "9/chunk/0", "").await.unwrap(), whole);
+}
+
+/// What a board says while another release is wanted already is about the one that it fetched: a bad one must not be blamed on the way back.
+#[tokio::test]
+async fn states_are_about_the_release_that_was_fetched() {
+    let app = two_releases().await;
+    let mut peer = settled(&app, "one").await;
+    app.admin().set_stable("1.1.0").await;
+    peer.message().await;
+    tell(&mut peer, states("1.0.0", "DOWNLOADING")).await;
+    fetch(&mut peer).await;
+    app.admin().publish(&application("1.2.0", 300)).await;
+    app.admin().set_stable("1.2.0").await;
+    for state in ["DOWNLOADED", "VERIFIED", "UPDATING", "FAILED"] {
+        tell(&mut peer, states("1.0.0", state)).await;
+    }
+    let line = app.admin().deployment_line("one").await;
+    assert!(
+        line.ends_with("1.1.0 cancelled(replaced), 1.2.0 queued")
+            || line.ends_with("1.1.0 cancelled(replaced), 1.2.0 notified"),
+        "{line}"
+    );
+    // The download is over: the other release is told now, and what is said next is about that.
+    let told: Value = serde_json::from_str(&peer.message().await.payload).unwrap();
+    assert_eq!(told["fw_version"], "1.2.0");
+    fetch(&mut peer).await;
+    tell(&mut peer, states("1.0.0", "VERIFIED")).await;
+    assert!(app.admin().deployment_line("one").await.ends_with("1.2.0 verified"));
+    tell(&mut peer, states("1.2.0", "UPDATED")).await;
+    assert_eq!(app.admin().device_line("one").await, "in-sync running=1.2.0 desired=1.2.0 failed=-");
+}
+
+/// Names above 100 bytes can't be in a package; of files above 64 KiB the known installer writes the beginning.
+#[tokio::test]
+async fn what_boards_could_not_unpack_is_said_at_publish_and_fails() {
+    let app = two_releases().await;
+    let mut peer = settled(&app, "one").await;
+    let long = format!("{}/{}.py", "d".repeat(60), "f".repeat(50));
+    let files = vec![(long.as_str(), b"1\n".to_vec()), ("big.bin", vec![0; 70_000])];
+    let release = Plan { files, ..Plan::new("2.0.0", 900) }.build();
+    let published = app.admin().upload(&release.archive).await.expect(201).json();
+    assert_eq!(
+        published["warnings"],
+        json!([
+            format!("boards of ThingsBoard: {long} has 114 bytes: boards of ThingsBoard read names of 100"),
+            "boards of ThingsBoard: big.bin: its installer writes the first 65536 bytes of 70000",
+        ])
+    );
+    app.admin().set_stable("2.0.0").await;
+    announced(&mut peer).await;
+    let line = app.admin().deployment_line("one").await;
+    assert!(line.ends_with("2.0.0 failed(path-long)"), "{line}");
 }
 
 #[tokio::test]
