@@ -47,19 +47,21 @@ pub(crate) struct Scope<'a> {
     pub(crate) channel: &'a str,
 }
 
-/// The modules of a release, by name: its `.py` files that lie in no folder, but for `boot.py`.
+/// The modules of a release, by name: its `.py` files that lie in no folder, but for `boot.py`, unless the package is nothing else.
 pub(crate) async fn of_release(app: &App, release: &ReleaseRow) -> anyhow::Result<BTreeMap<String, Module>> {
     let files = files(app, release.id).await?;
     let is_alone = files.len() == 1;
     let mut modules = BTreeMap::new();
     for file in files {
-        let Some(name) = file.path.as_str().strip_suffix(".py").filter(|name| is_name(name)) else { continue };
-        if foreign_path(file.path.as_str()) == "boot.py" || [NAME, LATER].contains(&name) {
+        let path = foreign_path(file.path.as_str());
+        let Some(name) = path.strip_suffix(".py").filter(|name| is_name(name)) else { continue };
+        if (path == "boot.py" && !(is_alone && release.package == "boot")) || [NAME, LATER].contains(&name) {
             continue;
         }
         let is_own = is_alone && package_of(name) == release.package;
         let version = if is_own { release.version.clone() } else { content_version(&file) };
-        modules.insert(name.to_owned(), Module { version, file });
+        let name = name.to_owned();
+        modules.insert(name, Module { version, file });
     }
     Ok(modules)
 }
@@ -125,12 +127,15 @@ pub(crate) fn pins(settings: &Map<String, Value>) -> Result<BTreeMap<String, Str
     })?;
     let mut read = BTreeMap::new();
     for (module, version) in pins {
-        if !is_name(module) {
+        if !is_name(module) || [NAME, LATER].contains(&module.as_str()) {
             return Err(Failure::Invalid(format!("pins: {module:?} is not the name of a module")));
         }
         let text = version.as_str().ok_or_else(|| {
             Failure::Invalid(format!("pins: the version of {module} is {version}: write it as a string, \"{version}\""))
         })?;
+        if bare(text).is_empty() {
+            return Err(Failure::Invalid(format!("pins: the version of {module} is empty")));
+        }
         read.insert(module.clone(), text.to_owned());
     }
     Ok(read)
@@ -178,7 +183,7 @@ pub(crate) fn bare(text: &str) -> &str {
 }
 
 fn is_name(text: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_plain) && !text.as_bytes()[0].is_ascii_digit()
 }
 

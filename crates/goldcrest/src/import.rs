@@ -97,8 +97,8 @@ impl Plan {
     /// Makes what is not there yet.
     ///
     /// # Errors
-    /// What the server refuses; what was made before stays, and the next run goes on from there.
-    pub(crate) fn carry_out(&self, client: &Client, publisher: &Publisher<'_>) -> Result<Vec<Step>> {
+    /// What the server refuses, but for devices, which are named then; what was made before stays, and the next run goes on from there.
+    pub(crate) fn carry_out(&mut self, client: &Client, publisher: &Publisher<'_>) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         for Release { package, version, files } in &self.releases {
             let is_new = publisher.publish(package, version, files)? == Published::New;
@@ -106,18 +106,30 @@ impl Plan {
         }
         for (package, channel, version) in &self.channels {
             let path = format!("/api/v1/channels/{}/{}", encode(package), encode(channel));
-            let is_new = channel_version(client, package, channel)?.is_none();
-            // A channel that was moved since stays where it is.
-            if is_new {
+            let known = channel_version(client, package, channel)?;
+            if known.is_none() {
                 client.call("PUT", &path, &json!({"version": version}))?;
             }
-            steps.push(Step { what: format!("channel {package} {channel} at {version}"), is_new });
+            // A channel that was moved since stays where it is.
+            let wish = known
+                .as_ref()
+                .filter(|known| *known != version)
+                .map(|_| format!(" (and not {version}: goldcrest channel set)"));
+            let at = known.as_ref().unwrap_or(version);
+            let what = format!("channel {package} {channel} at {at}{}", wish.unwrap_or_default());
+            steps.push(Step { what, is_new: known.is_none() });
         }
         for feed in &self.feeds {
             steps.push(feed.make(client)?);
         }
         for device in &self.devices {
-            steps.push(device.make(client)?);
+            match device.make(client) {
+                Ok(step) => steps.push(step),
+                Err(refused) if refused.name == "invalid" => {
+                    self.left.push(format!("{}: {}: the board is left out", device.id, refused.message));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(steps)
     }

@@ -117,7 +117,14 @@ fn add_modules(modules: Modules, newest: &BTreeMap<String, String>, plan: &mut P
                 plan.left.push(format!("latestversions: {module} {version}, of which there is no file"));
                 order.last().cloned()
             }
-            None => order.last().cloned(),
+            None => {
+                let last = order.last().cloned();
+                if let Some(last) = last.as_ref().filter(|_| !newest.is_empty()) {
+                    plan.left
+                        .push(format!("latestversions does not name {module}: its latest is {last}, the newest file"));
+                }
+                last
+            }
         };
         for version in order {
             let files = Files::from([(format!("{module}.py"), versions[&version].clone())]);

@@ -123,6 +123,7 @@ fn the_folder_of_sensorclass() {
         made          device smartcharger-deadbeef1234 (smartcharger pin-1), 3 pins, known to sensorclass as deadbeef1234
         note          deadbeef0005: not JSON: key must be a string at line 1 column 2
         note          notes.txt: neither a MAC address nor a module
+        note          latestversions does not name config: its latest is 6, the newest file
         note          deadbeef0003: mqttclass 99, of which there is no file: the board is left out
         note          deadbeef0004: neither "name" nor "nodename", so it is not known what the board runs
         note          deadbeef1234: config is the number 6: taken as "6"
@@ -158,23 +159,35 @@ fn the_folder_of_a_later_sensorclass() {
         ("config16.py", "C = 16\n"),
         ("secrets13.py", secret),
         ("wifi3.py", "password = 'hunter2hunter2'\n"),
+        ("deadbeef0003", r#"{"nodename": "charger", "charger": "10", "boot": "!0", "sensor-combined": "1"}"#),
+        ("boot0.py", "print('boot')\n"),
+        ("sensor-combined1.py", "S = 1\n"),
     ] {
         sandbox.write(&format!("code/{path}"), text);
     }
     let code = sandbox.path("code");
     expect![[r#"
+        made          release boot 0 (1 files)
         made          release charger 9 (1 files)
         made          release charger 10 (1 files)
         made          release config 16 (1 files)
         made          release sensor 17 (1 files)
+        made          release sensor-combined 1 (1 files)
+        made          channel boot stable at 0
         made          channel charger stable at 10
         made          channel config stable at 16
         made          channel sensor stable at 17
+        made          channel sensor-combined stable at 1
         made          channel charger pin-9 at 9
+        made          channel charger pin-10 at 10
         made          feed sensorclass at /local/code
         made          device charger-deadbeef0001 (charger pin-9), 2 pins, known to sensorclass as deadbeef0001
+        made          device charger-deadbeef0003 (charger pin-10), 2 pins, known to sensorclass as deadbeef0003
         note          deadbeef0001: a comma is wrong (expected `,` or `}` at line 3 column 3): taken as a board reads it
         note          latestversions: a comma is wrong (expected `,` or `}` at line 5 column 5): taken as a board reads it
+        note          latestversions does not name boot: its latest is 0, the newest file
+        note          latestversions does not name sensor-combined: its latest is 1, the newest file
+        note          latestversions does not name wifi: its latest is 3, the newest file
         note          secrets 13: secrets.py: files named secrets* hold secrets; a release goes to every board; --allow-secret secrets.py if it must travel
         note          wifi 3: wifi.py: files named wifi* hold secrets; a release goes to every board; --allow-secret wifi.py if it must travel
         note          secrets 13: no file is left of it
@@ -186,6 +199,15 @@ fn the_folder_of_a_later_sensorclass() {
     let expected = r#"200 {"charger":"9","config":"!16","nodename":"charger","sensor":"17"}"#;
     assert_eq!(get(&served.url, "/local/code/DEADBEEF0001"), expected);
     assert_eq!(get(&served.url, "/local/code/config16.py"), "200 C = 16\n");
+    let expected = r#"200 {"boot":"!0","charger":"10","nodename":"charger","sensor-combined":"1"}"#;
+    assert_eq!(get(&served.url, "/local/code/deadbeef0003"), expected);
+    assert_eq!(get(&served.url, "/local/code/boot0.py"), "200 print('boot')\n");
+    assert_eq!(get(&served.url, "/local/code/sensor-combined1.py"), "200 S = 1\n");
+    // The next version: the channel stays where it is, and that is said.
+    sandbox.write("code/sensor18.py", "S = 18\n");
+    sandbox.write("code/latestversions", &latest.replace("17", "18"));
+    let said = sandbox.ok(&["import", "sensorclass", code.to_str().unwrap(), "--prefix", "local/code"]);
+    assert!(said.contains("there already channel sensor stable at 17 (and not 18: goldcrest channel set)\n"), "{said}");
 }
 
 #[test]

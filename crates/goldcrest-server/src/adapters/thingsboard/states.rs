@@ -91,8 +91,9 @@ async fn learn(app: &Arc<App>, device: Device, told: &Told<'_>) -> anyhow::Resul
 /// The release that this title and version name, as a digest.
 async fn running(app: &App, device: Device, row: &BoardRow, current: (&str, &str)) -> anyhow::Result<String> {
     let (title, version) = current;
-    let is_ours = title == row.package;
-    let release = if is_ours { app.store.release(device.project_id, title, version).await? } else { None };
+    // Packages have lower-case names; what a board brought along may have been called otherwise.
+    let is_ours = title.eq_ignore_ascii_case(&row.package);
+    let release = if is_ours { app.store.release(device.project_id, &row.package, version).await? } else { None };
     Ok(release.map_or_else(|| NOTHING.to_owned(), |release| release.digest))
 }
 
