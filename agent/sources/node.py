@@ -35,7 +35,7 @@ class Watchdog:
 
 
 def run(settings):
-    """Wait for the broker, look for an update, say on `<controllerName>/boot` how that went, then run the app: `src.main.start(env)`.
+    """Wait for the broker, look for an update, say on `<controllerName>/boot` and `…/boot/status` how that went, then run the app: `src.main.start(env)`.
 
     settings: `controllerName`, `mqtt` (host:port), and if need be `mqtt_user`, `mqtt_password`, `app` (module, src.main), `watchdog_ms` (5000).
     Without the broker the board resets and tries again: so all boards look for an update when the broker is stopped for a moment.
@@ -61,7 +61,8 @@ def run(settings):
     waits = goldcrest.check(False)
     good = goldcrest.checkin._missed <= missed and not goldcrest.checkin._tries[1]
     try:
-        publish("boot", "OTA_OK" if good else "OTA_error")
+        for tag in ("boot", "boot/status"):  # as the older and the newer of its clients have it
+            publish(tag, "OTA_OK" if good else "OTA_error")
     except Refused as e:
         print("goldcrest: mqtt", repr(e))
     if waits:

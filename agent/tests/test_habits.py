@@ -177,19 +177,19 @@ if p:
         site.publish("1", {"main.py": MAIN, "src/main.py": APP})
         assert board.check() == "reset"
         assert start(board) == ("repl", None)
-        assert broker.said == [("node7/boot", b"OTA_OK"), ("node7/state", b"kitchen")]
+        assert broker.said == [("node7/boot", b"OTA_OK"), ("node7/boot/status", b"OTA_OK"), ("node7/state", b"kitchen")]
         assert board.state()[0] == "ok"  # fed three times: good
         assert Dog.armed == [5000, 5000]
         broker.said.clear()
         site.publish("2", {"main.py": MAIN, "src/main.py": APP.replace(b"'state'", b"'two'")})
         assert start(board)[0] == "reset"
-        assert broker.said == [("node7/boot", b"OTA_OK")]
+        assert broker.said == [("node7/boot", b"OTA_OK"), ("node7/boot/status", b"OTA_OK")]
         start(board)
         assert broker.said[-1] == ("node7/two", b"kitchen")
         broker.said.clear()
         site.pages.clear()
         start(board)
-        assert broker.said == [("node7/boot", b"OTA_error"), ("node7/two", b"kitchen")]
+        assert broker.said == [("node7/boot", b"OTA_error"), ("node7/boot/status", b"OTA_error"), ("node7/two", b"kitchen")]
 
     def test_an_app_that_does_not_feed_is_not_confirmed():
         site, broker, board = node(feeds=2)

@@ -63,15 +63,19 @@ macro_rules! select_credential {
 }
 
 impl Store {
-    /// The feeds at any of these paths, the longest path first.
+    /// The feeds at any of these paths, the longest path first. Git servers look repositories up in any case: these come after others.
     pub(crate) async fn feeds_at(&self, paths: &[&str]) -> anyhow::Result<Vec<FeedRow>> {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(select_feed!("WHERE f.path IN ("));
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(select_feed!("WHERE LOWER(f.path) IN ("));
         let mut listed = query.separated(", ");
         for path in paths {
-            listed.push_bind((*path).to_owned());
+            listed.push_bind(path.to_ascii_lowercase());
         }
         query.push(") ORDER BY LENGTH(f.path) DESC, f.id");
-        Ok(query.build_query_as::<FeedRow>().fetch_all(&self.readers).await?)
+        let mut found = query.build_query_as::<FeedRow>().fetch_all(&self.readers).await?;
+        let is_exact = |feed: &FeedRow| paths.contains(&feed.path.as_str());
+        found.retain(|feed| is_exact(feed) || feed.adapter == "gogs");
+        found.sort_by_key(|feed| (std::cmp::Reverse(feed.path.len()), !is_exact(feed)));
+        Ok(found)
     }
 
     /// The feeds of a project, of one package if it is named, in the order they were made.

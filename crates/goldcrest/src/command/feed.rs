@@ -70,7 +70,10 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
                 context.output.warn(warning);
             }
             context.output.result(&answer, || {
-                let what = answer["package"].as_str().map(|package| format!("{package} {}", field(&answer, "channel")));
+                let of_git = ["git", "remote"].into_iter().find_map(|key| answer["settings"][key].as_str());
+                let of_package =
+                    answer["package"].as_str().map(|package| format!("{package} {}", field(&answer, "channel")));
+                let what = of_git.map(|place| format!("the branches of {place}")).or(of_package);
                 let what = what.unwrap_or_else(|| "what its boards are to run".to_owned());
                 format!(
                     "feed {}: {} boards get {what} at {}/{}\n",

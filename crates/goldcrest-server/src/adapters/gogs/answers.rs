@@ -120,7 +120,7 @@ fn person(person: &Person) -> Value {
 }
 
 /// The characters that are no part of a path's segment are written as `%` and two digits.
-fn encode(path: &str) -> String {
+pub(super) fn encode(path: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let written = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     path.bytes().map(written).collect()

@@ -4,7 +4,7 @@ use axum::response::Response;
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use super::answers::json_answer;
+use super::answers::{encode, json_answer};
 use super::source::Source;
 use super::{Asked, commit_of, etagged, file};
 use crate::failure::Failure;
@@ -57,7 +57,7 @@ fn entry(
         Kind::Submodule => "submodule",
     };
     let place = &asked.place;
-    let itself = place.api(&format!("contents/{path}")) + "?ref=" + of;
+    let itself = place.api(&format!("contents/{path}")) + "?ref=" + &encode(of);
     let git = place.api(&format!("git/{}s/{}", if entry.kind == Kind::Folder { "tree" } else { "blob" }, entry.id));
     let html = place.web(&format!("src/{of}/{path}"));
     let name = path.rsplit('/').next().unwrap_or_default();

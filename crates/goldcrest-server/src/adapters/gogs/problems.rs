@@ -22,7 +22,7 @@ pub(in crate::adapters) fn problems(files: &[FileEntry]) -> Vec<String> {
     let mut problems = Vec::new();
     for (folder, size) in folders {
         let shown = if folder.is_empty() { "the files of the root" } else { folder };
-        if folder.contains(UNADDRESSED) || !folder.is_ascii() {
+        if folder.contains(UNADDRESSED) {
             problems.push(format!("{shown}: the Gogs updater asks for no folder with such a name"));
         }
         if size > MAX_FOLDER {

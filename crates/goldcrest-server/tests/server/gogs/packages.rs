@@ -184,6 +184,23 @@ async fn the_folder_of_the_files_is_a_setting() {
     assert_ne!(flat.json()["commit"]["id"], nested.json()["commit"]["id"], "another tree is another commit");
 }
 
+/// Gogs looks up owner and repository in any case; addresses of other systems' files stay as they are.
+#[tokio::test]
+async fn a_repository_is_found_in_any_case() {
+    let app = serving().await;
+    let feed = json!({"adapter": "micropython-ota", "path": "Files", "package": "sensor"});
+    app.admin().post("/api/v1/feeds", feed).await.expect(201);
+    for (path, status) in [
+        ("/api/v1/repos/Acme/KITCHEN/branches", 200),
+        ("/ACME/kitchen/raw/stable/src/main.py", 200),
+        ("/Files/version", 200),
+        ("/files/version", 404),
+    ] {
+        let answer = app.anonymous().send("GET", path, &[], b"").await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+}
+
 #[tokio::test]
 async fn what_the_client_cannot_take_is_said_at_publish() {
     let app = serving().await;
@@ -192,6 +209,8 @@ async fn what_the_client_cannot_take_is_said_at_publish() {
         ("big/b.bin", vec![2; 13 << 10]),
         ("main.py", b"x = 1\n".to_vec()),
         ("my folder/a.py", b"x = 2\n".to_vec()),
+        // The client writes it as UTF-8 into the address.
+        ("straße/a.py", b"x = 3\n".to_vec()),
     ];
     let uploaded = app.admin().upload(&Plan { files, ..Plan::new("2.0.0", 200) }.build().archive).await.expect(201);
     let wanted = json!([
