@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use goldcrest_core::deployment::Signal;
 use goldcrest_core::message::RunState;
 use goldcrest_core::name::MAX_NAME;
@@ -74,6 +75,13 @@ fn is_device_token(text: &str) -> bool {
     random.is_some_and(|random| (MIN_TOKEN..=MAX_TOKEN).contains(&random.len()) && random.bytes().all(is_plain))
 }
 
+/// What the MAC address of an ESP8266 ends with: its hardware id is these three bytes in reverse order, and a zero.
+fn end_of_mac(hardware_id: &str) -> Option<String> {
+    let bytes = HEXLOWER_PERMISSIVE.decode(hardware_id.as_bytes()).ok()?;
+    let [a, b, c, 0] = bytes[..] else { return None };
+    Some(HEXLOWER.encode(&[c, b, a]))
+}
+
 /// The device of the board, made when it is new, with its token.
 async fn take_in(
     writing: &mut Writing,
@@ -82,7 +90,11 @@ async fn take_in(
     now_ms: i64,
 ) -> Result<Value, Failure> {
     let (hardware_id, hash) = (body.hardware_id.as_str(), token::hash(&body.token));
-    let known = writing.enrolled(enrolment.project_id, hardware_id, mac(hardware_id).as_deref()).await?;
+    let mac = match (mac(hardware_id), end_of_mac(hardware_id)) {
+        (None, Some(end)) => writing.only_mac_ending(enrolment.project_id, &end).await?,
+        (mac, _) => mac,
+    };
+    let known = writing.enrolled(enrolment.project_id, hardware_id, mac.as_deref()).await?;
     if let Some(known) = known {
         // Its agent has been heard: whoever asks now may be somebody else with the key, which all of the fleet can read.
         if known.facts.contains("\"agent\"") {

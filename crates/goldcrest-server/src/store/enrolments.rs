@@ -114,6 +114,19 @@ impl Writing {
         Ok(row.bind(project_id).bind(hardware_id).bind(mac).fetch_optional(&mut *self.transaction).await?)
     }
 
+    /// The only MAC address that ends so among those by which boards of sensorclass are known.
+    pub(crate) async fn only_mac_ending(&mut self, project_id: i64, end: &str) -> anyhow::Result<Option<String>> {
+        let found: Vec<String> = sqlx::query_scalar(
+            "SELECT c.name FROM credential c JOIN device d ON d.id = c.device_id
+             WHERE d.project_id = $1 AND c.adapter = 'sensorclass' AND c.name LIKE '______' || $2 LIMIT 2",
+        )
+        .bind(project_id)
+        .bind(end)
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        Ok(<[String; 1]>::try_from(found).ok().map(|[name]| name))
+    }
+
     /// Lets a device run another package from now on: what it ran is of no use there.
     pub(crate) async fn move_device(&mut self, device_id: i64, package_id: i64, channel: &str) -> anyhow::Result<()> {
         sqlx::query(

@@ -80,6 +80,24 @@ async fn a_sensorclass_board_stays_the_device_that_it_was() {
     app.device_with("kitchen", &token_of(1)).check_in("-", "ok", &[]).await.expect(200);
 }
 
+/// An ESP8266 tells its chip's number: the last three bytes of its MAC address, the lowest first, and a zero.
+#[tokio::test]
+async fn an_esp8266_of_sensorclass_is_known_by_the_end_of_its_address() {
+    let (app, key) = start(3).await;
+    for (name, mac) in [("kitchen", "5ccf7f112233"), ("cellar", "5ccf7f445566"), ("attic", "a0ccaa445566")] {
+        app.device(name).await;
+        let body = json!({"adapter": "sensorclass", "id": mac});
+        app.admin().post(&format!("/api/v1/devices/{name}/credentials"), body).await.expect(201);
+    }
+    let name = async |id: &str, token: u32| {
+        let made = enrol_with(&app, &key, id, &token_of(token)).await.expect(201).json();
+        made["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(name("33221100", 1).await, "kitchen");
+    assert!(name("66554400", 2).await.ends_with("-66554400"), "two of them end so: it is neither");
+    assert!(name("33221101", 3).await.ends_with("-33221101"));
+}
+
 #[tokio::test]
 async fn a_board_of_an_old_package_goes_on_with_the_new_one() {
     let (app, key) = start(1).await;
