@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
 use crate::failure::{ApiFailure, DeviceFailure, Failure};
@@ -59,7 +59,10 @@ fn people() -> Router<Arc<App>> {
             "/api/v1/devices/{name}/credentials",
             get(credentials::list_credentials).post(credentials::create_credential),
         )
-        .route("/api/v1/devices/{name}/credentials/{number}", delete(credentials::delete_credential))
+        .route(
+            "/api/v1/devices/{name}/credentials/{number}",
+            patch(credentials::change_credential).delete(credentials::delete_credential),
+        )
         .route("/api/v1/devices/{name}/telemetry", get(telemetry::get_telemetry))
         .route("/api/v1/devices/{name}/attributes", get(telemetry::get_attributes).put(telemetry::put_attributes))
         .route("/api/v1/devices/{name}/attributes/{key}", delete(telemetry::delete_attribute))

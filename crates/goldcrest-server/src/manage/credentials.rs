@@ -73,15 +73,63 @@ pub(crate) async fn create_credential(
     Ok(created(shown))
 }
 
+/// What a credential says besides, all of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettingsBody {
+    settings: Map<String, Value>,
+}
+
+pub(crate) async fn change_credential(
+    State(app): State<Arc<App>>,
+    admin: Admin,
+    Captures((name, number)): Captures<(String, i64)>,
+    JsonBody(body): JsonBody<SettingsBody>,
+) -> Result<Json<Value>, ApiFailure> {
+    let device = app.store.device(admin.project_id, &name).await?.ok_or_else(|| not_found("device", &name))?;
+    let rows = app.store.credentials_of(admin.project_id, &name).await?;
+    let row = rows.into_iter().find(|row| row.id == number).ok_or_else(|| not_found("credential", number))?;
+    let scope = Scope { project_id: admin.project_id, package: &device.package, channel: &device.channel };
+    check_of(&app, scope, &row.adapter, &body.settings).await?;
+    let (given, settings) = complete(Adapter::parse(&row.adapter)?, body.settings)?;
+    let mut writing = app.store.begin().await?;
+    writing.set_credential_settings(number, &settings).await?;
+    writing.commit().await?;
+    tracing::info!(device.name = name, token.name = admin.token, "settings of a credential changed");
+    Ok(Json(json!({"number": number, "adapter": row.adapter, "settings": given})))
+}
+
 /// Checks the settings that an adapter could not follow later.
 ///
 /// # Errors
 /// `Invalid` with what is wrong with them.
 pub(crate) async fn check(app: &Arc<App>, scope: Scope<'_>, body: &CredentialBody) -> Result<(), Failure> {
-    if Adapter::parse(&body.adapter)? == Adapter::Sensorclass {
-        check_settings(app, scope, &body.settings).await?;
+    check_of(app, scope, &body.adapter, &body.settings).await
+}
+
+async fn check_of(
+    app: &Arc<App>,
+    scope: Scope<'_>,
+    adapter: &str,
+    settings: &Map<String, Value>,
+) -> Result<(), Failure> {
+    if Adapter::parse(adapter)? == Adapter::Sensorclass {
+        check_settings(app, scope, settings).await?;
     }
     Ok(())
+}
+
+/// Settings with what is missing of them, and as they are stored.
+fn complete(adapter: Adapter, given: Map<String, Value>) -> Result<(Map<String, Value>, String), Failure> {
+    let given = match adapter {
+        Adapter::Insighio => insighio::complete(given, token::random)?,
+        _ => given,
+    };
+    let settings = serde_json::to_string(&given).context("settings are JSON")?;
+    if adapter == Adapter::Thingsboard {
+        thingsboard::provision::check_settings(&settings)?;
+    }
+    Ok((given, settings))
 }
 
 /// Adds a credential and returns what the board must show: the only time that it is told.
@@ -99,14 +147,7 @@ pub(crate) async fn add(writing: &mut Writing, device_id: i64, body: CredentialB
         None if adapter == Adapter::Insighio => Some(token::random()?),
         secret => secret,
     };
-    let given = match adapter {
-        Adapter::Insighio => insighio::complete(body.settings, token::random)?,
-        _ => body.settings,
-    };
-    let settings = serde_json::to_string(&given).context("settings are JSON")?;
-    if adapter == Adapter::Thingsboard {
-        thingsboard::provision::check_settings(&settings)?;
-    }
+    let (given, settings) = complete(adapter, body.settings)?;
     let hash = secret.as_deref().map(token::hash);
     let added = writing.add_credential(device_id, adapter.as_str(), &stored, hash.as_deref(), &settings).await;
     let number = added.map_err(|error| {

@@ -172,6 +172,13 @@ impl Writing {
         Ok(id)
     }
 
+    /// Replaces the settings of a credential, as JSON.
+    pub(crate) async fn set_credential_settings(&mut self, id: i64, settings: &str) -> anyhow::Result<()> {
+        let done = sqlx::query("UPDATE credential SET settings = $2 WHERE id = $1").bind(id).bind(settings);
+        done.execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
     /// Removes a credential of a device; whether there was one.
     pub(crate) async fn remove_credential(&mut self, device_id: i64, id: i64) -> anyhow::Result<bool> {
         let done = sqlx::query("DELETE FROM credential WHERE device_id = $1 AND id = $2").bind(device_id).bind(id);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::feed::value_of;
 use super::show::{field, list};
 use crate::Result;
 use crate::client::{Client, encode};
@@ -39,6 +40,8 @@ pub enum Action {
         /// Label to set; may be given several times. An empty value removes it
         #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
         label: Vec<(String, String)>,
+        #[command(flatten)]
+        foreign: Foreign,
     },
     /// Remove a device: its token stops working
     Rm {
@@ -58,6 +61,20 @@ pub enum Action {
         #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         limit: u32,
     },
+}
+
+/// What an adapter knows of a device besides (docs/adapters.md).
+#[derive(Debug, clap::Args)]
+pub struct Foreign {
+    /// The adapter that is meant, if the device is known to several
+    #[arg(long, value_name = "ADAPTER")]
+    adapter: Option<String>,
+    /// Version of a module, for sensorclass; may be given several times. An empty version removes it
+    #[arg(long, value_name = "MODULE=VERSION", value_parser = label)]
+    pin: Vec<(String, String)>,
+    /// Setting of the adapter; may be given several times. An empty value removes it
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = label)]
+    settings: Vec<(String, String)>,
 }
 
 /// Which devices to list.
@@ -88,10 +105,26 @@ pub(crate) fn run(action: Action, context: &Context) -> Result<()> {
             let answer = client.get(&device(&name))?;
             context.output.result(&answer, || show(&answer));
         }
-        Action::Set { name, rename, channel, label } => {
+        Action::Set { name, rename, channel, label, foreign } => {
+            let is_foreign = !foreign.pin.is_empty() || !foreign.settings.is_empty();
             let change = change(&client, &device(&name), rename, channel, label)?;
-            let answer = client.call("PATCH", &device(&name), &change)?;
-            context.output.result(&answer, || show(&answer));
+            if change.is_empty() && !is_foreign {
+                let hint =
+                    "--rename NAME, --channel CHANNEL, --label KEY=VALUE, --pin MODULE=VERSION or --set KEY=VALUE";
+                return Err(Failure::usage("nothing to change").hint(hint));
+            }
+            let told = if is_foreign { foreign.apply(&client, &device(&name), &name)? } else { Value::Null };
+            let mut answer = if change.is_empty() {
+                client.get(&device(&name))?
+            } else {
+                client.call("PATCH", &device(&name), &Value::Object(change))?
+            };
+            let mut said = show(&answer);
+            if is_foreign {
+                said += &format!("{:<12} {}\n", field(&told, "adapter"), told["settings"]);
+                answer["credential"] = told;
+            }
+            context.output.result(&answer, || said);
         }
         Action::Rm { name } => {
             context.confirm(&format!("remove the device {name}? its board gets no more updates"))?;
@@ -182,7 +215,7 @@ fn change(
     rename: Option<String>,
     channel: Option<String>,
     labels: Vec<(String, String)>,
-) -> Result<Value> {
+) -> Result<Map<String, Value>> {
     let mut change = Map::new();
     if let Some(name) = rename {
         change.insert("name".to_owned(), json!(name));
@@ -193,18 +226,54 @@ fn change(
     if !labels.is_empty() {
         let mut all = client.get(path)?["labels"].as_object().cloned().unwrap_or_default();
         for (key, value) in labels {
-            if value.is_empty() {
-                all.remove(&key)
-            } else {
-                all.insert(key, json!(value))
-            };
+            put(&mut all, key, &value, |text| json!(text));
         }
         change.insert("labels".to_owned(), Value::Object(all));
     }
-    if change.is_empty() {
-        return Err(Failure::usage("nothing to change").hint("--rename NAME, --channel CHANNEL or --label KEY=VALUE"));
+    Ok(change)
+}
+
+impl Foreign {
+    /// Changes the settings of the credential that is meant; those that are not named stay.
+    fn apply(self, client: &Client, path: &str, name: &str) -> Result<Value> {
+        let answer = client.get(&format!("{path}/credentials"))?;
+        let all = answer["credentials"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_meant = |row: &&Value| self.adapter.as_ref().is_none_or(|adapter| row["adapter"] == adapter.as_str());
+        let known = match all.iter().filter(is_meant).collect::<Vec<_>>()[..] {
+            [known] => known,
+            [] => {
+                return Err(Failure::not_found(format!("{name} is known to no adapter that is meant"))
+                    .hint("goldcrest device add NAME --adapter ADAPTER, for boards of another system"));
+            }
+            _ => {
+                let names: Vec<String> = all.iter().map(|row| field(row, "adapter")).collect();
+                return Err(
+                    Failure::usage(format!("{name} is known to {}", names.join(", "))).hint("--adapter names one")
+                );
+            }
+        };
+        let mut settings = known["settings"].as_object().cloned().unwrap_or_default();
+        for (key, value) in self.settings {
+            put(&mut settings, key, &value, value_of);
+        }
+        if !self.pin.is_empty() {
+            let mut pins = settings.get("pins").and_then(Value::as_object).cloned().unwrap_or_default();
+            for (module, version) in self.pin {
+                put(&mut pins, module, &version, |text| json!(text));
+            }
+            settings.insert("pins".to_owned(), Value::Object(pins));
+        }
+        client.call("PATCH", &format!("{path}/credentials/{}", known["number"]), &json!({"settings": settings}))
     }
-    Ok(Value::Object(change))
+}
+
+/// Sets a value; an empty text removes it.
+fn put(map: &mut Map<String, Value>, key: String, text: &str, value: impl Fn(&str) -> Value) {
+    if text.is_empty() {
+        map.remove(&key);
+    } else {
+        map.insert(key, value(text));
+    }
 }
 
 fn show(device: &Value) -> String {

@@ -118,5 +118,32 @@ fn unknown_boards_are_listed_and_taken_in_with_pins() {
     );
     sandbox.ok(&[&add[..], &["--pin", "config=6", "--set", "nodename=true"]].concat());
     assert_eq!(ask().unwrap(), r#"{"charger":"2","config":"6","nodename":"charger"}"#);
+    // Its owner changes the list, as they would change the file.
+    let set = |more: &[&str]| sandbox.run(&[&["device", "set", "garage"][..], more].concat());
+    let said = sandbox.ok(&["device", "set", "garage", "--pin", "config=!7", "--set", "nodename="]);
+    assert!(said.ends_with("sensorclass  {\"pins\":{\"config\":\"!7\"}}\n"), "{said}");
+    assert_eq!(ask().unwrap(), r#"{"charger":"2","config":"!7","name":"charger"}"#);
+    sandbox.ok(&["device", "set", "garage", "--pin", "config="]);
+    assert_eq!(ask().unwrap(), r#"{"charger":"2","name":"charger"}"#);
+    set(&["--pin", "config=9"]).refused(
+        1,
+        &expect![[r#"
+            error: pins: nobody published config 9: publish it as a package config first, or pin another version
+        "#]],
+    );
+    set(&["--adapter", "gogs", "--pin", "config=6"]).refused(
+        3,
+        &expect![[r#"
+        error: garage is known to no adapter that is meant
+        hint: goldcrest device add NAME --adapter ADAPTER, for boards of another system
+    "#]],
+    );
+    set(&[]).refused(
+        2,
+        &expect![[r#"
+        error: nothing to change
+        hint: --rename NAME, --channel CHANNEL, --label KEY=VALUE, --pin MODULE=VERSION or --set KEY=VALUE
+    "#]],
+    );
     assert_eq!(sandbox.ok(&["device", "pending"]), "no unknown board has asked\n");
 }

@@ -173,6 +173,9 @@ fn foreign(answer: &Value) -> String {
             text += &format!("{label:<9} {value}\n");
         }
     }
+    if credential["adapter"] == "sensorclass" {
+        return text;
+    }
     text + "shown this once; docs/adapters.md says where it goes on the board\n"
 }
 
