@@ -27,8 +27,12 @@ use super::limits::{CONNECT_TIMEOUT, MAX_PACKET, NEWCOMER_TIMEOUT, WRITE_TIMEOUT
 use super::listener::Slots;
 use super::reason;
 use super::wire::encode;
-use super::wire::{self, Version, Violation};
+use super::wire::{self, Packet, Version, Violation};
 use crate::App;
+use crate::adapters::thingsboard::mqtt::TELEMETRY;
+
+/// How long a board is heard whose place another connection took.
+const HEAR_OUT: Duration = Duration::from_secs(3);
 
 /// A client that was let in.
 struct Client {
@@ -141,13 +145,43 @@ async fn talk(socket: &mut Socket<impl Transport>, client: &mut Client, mut alar
             }
             Event::Written => {}
             Event::Packets => more_waits = true,
-            Event::Close(code) => return Closing { end: end_of(code), code },
+            Event::Close(code) => {
+                if code == reason::TAKEN_OVER && client.is_thingsboard() {
+                    let _ = tokio::time::timeout(HEAR_OUT, hear_out(socket, client)).await;
+                }
+                return Closing { end: end_of(code), code };
+            }
             Event::Gone => return Closing { end: End::Lost, code: reason::SUCCESS },
             Event::Alarm => {
                 if let Some(closing) = client.overdue(heard, socket) {
                     return closing;
                 }
             }
+        }
+    }
+}
+
+/// Another connection of this board took its place. What it said last may still be on its way, and is said once only: boards of ThingsBoard
+/// tell how an update went by a connection of its own, at `QoS` 0, and go on with the next.
+async fn hear_out(socket: &mut Socket<impl Transport>, client: &mut Client) {
+    let mut unsent = Vec::new();
+    loop {
+        while let Ok(Some((first, body))) = socket.frame(MAX_PACKET) {
+            let packet = wire::parse(client.version, first, socket.body(&body));
+            socket.consumed(&body);
+            match packet {
+                Ok(Packet::Publish(publish)) if publish.topic == TELEMETRY => {
+                    if let Ok(Some(errand)) = client.take_publish(publish, &mut unsent) {
+                        let _ = Box::pin(client.run(errand, &mut unsent)).await;
+                    }
+                    unsent.clear();
+                }
+                Ok(Packet::Disconnect { .. }) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        if socket.bytes().await == Event::Gone {
+            return;
         }
     }
 }

@@ -12,6 +12,8 @@ use super::{Device, MAX_PAYLOAD, announce, attributes, calls, claims, reading, s
 use crate::App;
 use crate::failure::Failure;
 
+/// Where boards tell what they measure, and how an update goes.
+pub(crate) const TELEMETRY: &str = "v1/devices/me/telemetry";
 /// Where boards hear of attributes, and tell theirs.
 pub(super) const ATTRIBUTES: &str = "v1/devices/me/attributes";
 /// Where they are called; the call's number follows.

@@ -69,6 +69,10 @@ impl Client {
         Ok(())
     }
 
+    pub(super) fn is_thingsboard(&self) -> bool {
+        matches!(self.who, Who::Device { speaks: Speaks::Thingsboard, .. })
+    }
+
     /// The connection is gone.
     pub(super) fn tell_board_is_gone(&self) {
         if let Who::Device { id, speaks: Speaks::Thingsboard, .. } = self.who

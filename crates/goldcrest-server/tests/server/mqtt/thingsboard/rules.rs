@@ -112,6 +112,21 @@ async fn the_newest_connection_of_a_board_counts_and_ids_do_not() {
     other.nothing().await;
 }
 
+/// boot.py tells by a connection of its own that the update worked, at `QoS` 0, and main.py connects at once: its
+/// packets may overtake the others.
+#[tokio::test]
+async fn what_was_on_its_way_when_the_board_connected_anew_is_heard() {
+    let app = two_releases().await;
+    let token = board(&app, "one", json!({})).await;
+    let mut old = connect(&app, &token).await;
+    let _new = connect(&app, &token).await;
+    let said = json!({"current_fw_title": "sensor", "current_fw_version": "1.0.0", "fw_state": "UPDATED"}).to_string();
+    old.send(&old.publish_bytes("v1/devices/me/telemetry", said.as_bytes(), 0, 0, &[])).await;
+    old.send(&[0xe0, 0]).await;
+    assert_eq!(old.ended().await, None);
+    assert_eq!(app.admin().device_line("one").await, "in-sync running=1.0.0 desired=1.0.0 failed=-");
+}
+
 #[tokio::test]
 async fn a_failure_without_its_end_is_understood() {
     let app = two_releases().await;
