@@ -79,6 +79,9 @@ pub(crate) async fn create_rollout(
         channel,
         stages: serde_json::to_string(&stages)?,
         max_failed: i64::from(body.max_failed),
+        moves_channel: body.devices.is_none()
+            && body.label.is_none()
+            && stages.last() == Some(&StageSize::Percent(100)),
     };
     let id = writing.add_rollout(&new, now_ms).await?;
     add_members(&mut writing, &admin, &release, id, &members).await?;
@@ -204,6 +207,7 @@ fn answer(row: &RolloutRow) -> Value {
     json!({
         "id": row.id, "package": row.package, "version": row.version, "channel": row.channel, "state": row.state,
         "stage": row.stage, "stages": stages, "max_failed": row.max_failed, "reason": row.reason, "total": row.total,
+        "moves_channel": row.moves_channel,
         "confirmed": row.confirmed, "failed": row.failed, "created_ms": row.created_ms
     })
 }

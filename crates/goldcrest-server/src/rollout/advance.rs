@@ -28,6 +28,9 @@ pub(crate) async fn settle(writing: &mut Writing, mut touched: Touched, now_ms: 
             Decision::Complete => {
                 tracing::info!(rollout.id = id, "rollout completed");
                 writing.set_rollout(id, "completed", rollout.stage, None).await?;
+                if !rollout.moves_channel {
+                    continue;
+                }
                 let (package_id, release_id) = (rollout.package_id, rollout.release_id);
                 let audience = Audience::NotFailed;
                 touched
@@ -38,7 +41,7 @@ pub(crate) async fn settle(writing: &mut Writing, mut touched: Touched, now_ms: 
     Ok(())
 }
 
-/// Stops a rollout: what has not begun is called off, what has begun goes on.
+/// Stops a rollout: what has not begun is called off and follows its channel again, what has begun goes on.
 pub(crate) async fn halt(writing: &mut Writing, rollout: &RolloutRow, reason: &str, now_ms: i64) -> anyhow::Result<()> {
     tracing::warn!(rollout.id = rollout.id, reason, "rollout halted");
     writing.set_rollout(rollout.id, "halted", rollout.stage, Some(reason)).await?;
@@ -50,6 +53,11 @@ pub(crate) async fn halt(writing: &mut Writing, rollout: &RolloutRow, reason: &s
         // Only this rollout is touched, and it has just been decided.
         let mut touched = Touched::new();
         track::apply(writing, &mut device, &active, &Signal::Cancel, &outcome, &mut touched, now_ms).await?;
+        let wanted = writing.channel_release_of(device_id).await?.filter(|id| Some(*id) != device.desired_release_id);
+        if let Some(release_id) = wanted.filter(|id| *id != rollout.release_id) {
+            let release = writing.release_by_id(release_id).await?;
+            start(writing, &mut device, &release, None, &mut touched, now_ms).await?;
+        }
     }
     Ok(())
 }

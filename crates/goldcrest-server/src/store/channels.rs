@@ -60,6 +60,14 @@ impl Writing {
         Ok(id.bind(package_id).bind(name).fetch_optional(&mut *self.transaction).await?)
     }
 
+    /// The release that the channel of a device points at.
+    pub(crate) async fn channel_release_of(&mut self, device_id: i64) -> anyhow::Result<Option<i64>> {
+        let id = sqlx::query_scalar(
+            "SELECT c.release_id FROM channel c JOIN device d ON d.package_id = c.package_id AND d.channel = c.name WHERE d.id = $1",
+        );
+        Ok(id.bind(device_id).fetch_optional(&mut *self.transaction).await?)
+    }
+
     /// Points a channel at a release; made when it is new.
     pub(crate) async fn set_channel(&mut self, package_id: i64, name: &str, release_id: i64) -> anyhow::Result<()> {
         sqlx::query(

@@ -20,6 +20,8 @@ pub(crate) struct RolloutRow {
     pub(crate) stages: String,
     pub(crate) max_failed: i64,
     pub(crate) accepted_failures: i64,
+    /// The channel points at the release once this is completed.
+    pub(crate) moves_channel: bool,
     pub(crate) reason: Option<String>,
     pub(crate) total: i64,
     pub(crate) confirmed: i64,
@@ -35,6 +37,7 @@ pub(crate) struct NewRollout {
     pub(crate) channel: String,
     pub(crate) stages: String,
     pub(crate) max_failed: i64,
+    pub(crate) moves_channel: bool,
 }
 
 /// Why a deployment was cancelled that a resumed rollout may start again.
@@ -44,7 +47,7 @@ macro_rules! select_rollout {
     ($rest:literal) => {
         concat!(
             "SELECT o.id, o.package_id, o.release_id, p.name AS package, r.version, o.channel, o.state, o.stage, o.stages,
-                    o.max_failed, o.accepted_failures, o.reason, o.created_ms,
+                    o.max_failed, o.accepted_failures, o.moves_channel, o.reason, o.created_ms,
                     (SELECT COUNT(*) FROM rollout_device m WHERE m.rollout_id = o.id) AS total,
                     (SELECT COUNT(*) FROM deployment x WHERE x.rollout_id = o.id AND x.state = 'confirmed') AS confirmed,
                     (SELECT COUNT(*) FROM deployment x WHERE x.rollout_id = o.id
@@ -102,11 +105,12 @@ impl Writing {
     /// Adds a running rollout with no stage open.
     pub(crate) async fn add_rollout(&mut self, rollout: &NewRollout, now_ms: i64) -> anyhow::Result<i64> {
         let id = sqlx::query_scalar(
-            "INSERT INTO rollout (package_id, release_id, channel, state, stages, stage, max_failed, created_ms)
-             VALUES ($1, $2, $3, 'running', $4, 0, $5, $6) RETURNING id",
+            "INSERT INTO rollout (package_id, release_id, channel, state, stages, stage, max_failed, moves_channel, created_ms)
+             VALUES ($1, $2, $3, 'running', $4, 0, $5, $6, $7) RETURNING id",
         );
         let id = id.bind(rollout.package_id).bind(rollout.release_id).bind(&rollout.channel).bind(&rollout.stages);
-        Ok(id.bind(rollout.max_failed).bind(now_ms).fetch_one(&mut *self.transaction).await?)
+        let id = id.bind(rollout.max_failed).bind(rollout.moves_channel).bind(now_ms);
+        Ok(id.fetch_one(&mut *self.transaction).await?)
     }
 
     /// Makes a device a member of a rollout.

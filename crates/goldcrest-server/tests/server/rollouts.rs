@@ -83,6 +83,49 @@ async fn a_confirming_canary_opens_the_rest_and_the_end_moves_the_channel() {
     assert_eq!(late.check_in("-", "ok", &[]).await.expect(200).body, two.manifest);
 }
 
+/// A test build for one board does not reach the others, now or later.
+#[tokio::test]
+async fn a_rollout_to_some_devices_leaves_the_channel() {
+    let app = TestApp::start().await;
+    let (devices, one, two) = fleet(&app).await;
+    for body in [json!({"devices": ["board-1"]}), json!({"stages": ["20%"]})] {
+        let mut body = body;
+        (body["package"], body["version"]) = ("sensor".into(), "2.0.0".into());
+        let made = app.admin().post("/api/v1/rollouts", body).await.expect(201).json();
+        assert_eq!(made["moves_channel"], false);
+        if made["state"] == "running" {
+            devices[0].update(&one.digest, &two).await;
+        }
+        let line = line(&app, made["id"].as_i64().unwrap()).await;
+        assert!(line.starts_with("completed stage 1 confirmed 1 failed 0"), "{line}");
+        assert_eq!(stable(&app).await, "1.0.0");
+        assert_eq!(app.admin().device_line("board-1").await, "in-sync running=2.0.0 desired=2.0.0 failed=-");
+        for device in &devices[1..] {
+            device.check_in(&one.digest, "ok", &[]).await.expect(304);
+        }
+    }
+}
+
+/// What the channel wanted of a board that was away when the rollout began is still wanted of it when the rollout has halted.
+#[tokio::test]
+async fn a_halted_rollout_gives_boards_back_to_their_channel() {
+    let app = TestApp::start().await;
+    let (devices, one, _) = fleet(&app).await;
+    let fresh = app.device("fresh").await;
+    app.admin().publish(&release("1.1.0", 300)).await;
+    app.admin().set_stable("1.1.0").await;
+    let id = roll_out(&app.admin(), json!({"package": "sensor", "version": "2.0.0", "stages": ["100%"]})).await;
+    app.admin().post(&format!("/api/v1/rollouts/{id}/halt"), json!({})).await.expect(200);
+    assert_eq!(app.admin().device_line("board-2").await, "updating running=1.0.0 desired=1.1.0 failed=-");
+    let wanted = release("1.1.0", 300);
+    assert_eq!(devices[1].check_in(&one.digest, "ok", &[]).await.expect(200).body, wanted.manifest);
+    assert_eq!(
+        fresh.check_in("-", "ok", &[]).await.expect(200).body,
+        wanted.manifest,
+        "a new board does not stay blank"
+    );
+}
+
 #[tokio::test]
 async fn a_restart_in_between_loses_nothing() {
     let app = TestApp::start().await;

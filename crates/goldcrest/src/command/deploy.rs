@@ -21,13 +21,13 @@ pub struct Args {
     /// Package [default: the project's]
     #[arg(long)]
     package: Option<String>,
-    /// Channel whose devices get it, and which points at it afterwards [default: the project's, else stable]
+    /// Channel whose devices get it, and which points at it once all have it [default: the project's, else stable]
     #[arg(long)]
     channel: Option<String>,
-    /// Only these devices
+    /// Only these devices; the channel stays where it is
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     to: Vec<String>,
-    /// Only devices with this label
+    /// Only devices with this label; the channel stays where it is
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "to")]
     label: Option<String>,
     /// So many devices first, then all [default: 1]

@@ -98,8 +98,11 @@ fn change_keyring(args: &Args, context: &Context, folder: &KeyFolder) -> Result<
     let keyring_path = folder.keyring(&args.name);
     let release_path = folder.release(&args.name);
     let old = keys::load_keyring(&keyring_path)?;
-    let root = keys::load(&folder.root(&args.name))
-        .map_err(|f| f.hint("bring the root key back from its safe place first"))?;
+    let root = keys::load(&folder.root(&args.name)).map_err(|mut failure| {
+        // Not that of a missing key: making one would be no help.
+        failure.hint = Some("copy the root key back there from its safe place, and take it away afterwards".to_owned());
+        failure
+    })?;
     let mut content = old.content.clone();
     content.version += 1;
     if let Some(revoked) = args.revoke {

@@ -11,7 +11,8 @@ const SECRET_WORDS: [&str; 11] =
 /// Values that stand for one that is filled in later.
 const PLACEHOLDERS: [&str; 8] = ["changeme", "change-me", "password", "secret", "token", "none", "null", "ssid"];
 /// Starts of well-known keys, and how many letters and digits follow.
-const KNOWN_KEYS: [(&str, usize); 4] = [("AKIA", 16), ("ASIA", 16), ("ghp_", 36), ("glpat-", 20)];
+const KNOWN_KEYS: [(&str, usize); 6] =
+    [("AKIA", 16), ("ASIA", 16), ("ghp_", 36), ("glpat-", 20), ("gca_", 20), ("gcd_", 20)];
 /// A file larger than this is data: only private keys are looked for.
 const MAX_SCANNED: usize = 1 << 20;
 
