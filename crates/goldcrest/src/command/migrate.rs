@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
         context.output.warn(&format!("a board cannot reach {server}: give --board-server http://ADDRESS:PORT"));
     }
     // What can fail without a trace is done: from here on something is made.
-    let name = format!("from-{}", args.from.as_deref().unwrap_or(&args.system));
+    let name = free_enrolment(&client, &format!("from-{}", args.from.as_deref().unwrap_or(&args.system)))?;
     let body = json!({"name": name, "package": package, "channel": args.channel, "devices": args.devices,
         "expires_in_s": u64::from(args.days) * 86_400});
     let enrolment = client.call("POST", "/api/v1/enrolments", &body)?;
@@ -123,6 +123,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     context.output.result(&value, || said);
     Ok(())
+}
+
+/// A name that no enrolment has: boards that an earlier bridge is on its way to need its key.
+fn free_enrolment(client: &Client, name: &str) -> Result<String> {
+    let answer = client.get("/api/v1/enrolments")?;
+    let known = answer["enrolments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut names = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}-{number}")));
+    Ok(names.find(|name| known.iter().all(|one| one["name"] != name.as_str())).unwrap_or_default())
 }
 
 /// What the old boards run, when it is served by us.

@@ -92,6 +92,18 @@ fn the_last_update_is_text_that_no_old_updater_can_damage() {
     assert_eq!((made["via"].as_str(), made["version"].as_str()), (Some("main.py"), Some("goldcrest-3")));
 }
 
+/// Boards to which an earlier bridge is on its way hold its key.
+#[test]
+fn a_second_bridge_leaves_the_key_of_the_first() {
+    let (sandbox, _served) = start(POLLS);
+    let made = |file: &str| {
+        let out = sandbox.path(file);
+        let made = sandbox.json(&[&MIGRATE[..], &["--no-boot", "--output", out.to_str().unwrap()]].concat());
+        made["enrolment"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([made("a.py"), made("b.py"), made("c.py")], ["from-sample", "from-sample-2", "from-sample-3"]);
+}
+
 #[test]
 fn unknown_boards_are_listed_and_taken_in_with_pins() {
     let (sandbox, served) = start(POLLS);

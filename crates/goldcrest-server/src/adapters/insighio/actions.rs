@@ -34,8 +34,7 @@ pub(crate) const REQUESTS: [&str; 5] = ["ota", "config", "configRequest", "parti
 /// stays until it worked, and last what no client takes away.
 pub(crate) async fn retained(app: &Arc<App>, thing: &Thing) -> anyhow::Result<Vec<Told>> {
     let actions = app.store.thing_actions(thing.device_id).await?;
-    let (known, others): (Vec<_>, Vec<_>) =
-        actions.iter().partition(|action| action.kind != "cmd" || COMMANDS.contains(&action.content.as_str()));
+    let (known, others): (Vec<_>, Vec<_>) = in_order(&actions).partition(|action| is_known(action));
     let update = update::request(app, thing).await?.map(|request| ("ota", request.text()));
     let mut told: Vec<Told> = Vec::new();
     for message in known.into_iter().flat_map(messages).chain(update).chain(others.into_iter().flat_map(messages)) {
@@ -86,10 +85,10 @@ pub(super) async fn config(app: &App, thing: &Thing) -> anyhow::Result<Option<St
 /// # Errors
 /// `NotFound` when there is no such entry.
 pub(super) async fn remove(app: &App, thing: &Thing, id: &str) -> Result<(), Failure> {
-    if let Some(file_id) = id.strip_prefix(UPDATE) {
-        return Ok(update::cleared(app, thing, Some(file_id)).await?);
-    }
     let no_such = || Failure::NotFound("no such action".into());
+    if let Some(file_id) = id.strip_prefix(UPDATE) {
+        return if file_id.is_empty() { Err(no_such()) } else { Ok(update::cleared(app, thing, Some(file_id)).await?) };
+    }
     let id: i64 = id.parse().map_err(|_| no_such())?;
     let mut writing = app.store.begin().await?;
     if !writing.remove_action(thing.device_id, id).await? {
@@ -106,9 +105,24 @@ pub(crate) async fn cleared(app: &App, thing: &Thing, leaf: &str) -> anyhow::Res
         "configRequest" => ("config", true),
         other => (other, false),
     };
+    let actions = app.store.thing_actions(thing.device_id).await?;
     let mut writing = app.store.begin().await?;
-    writing.close_action(thing.device_id, kind, is_request).await?;
+    match in_order(&actions).find(|action| action.kind == kind && kind == "cmd") {
+        // That which it was told.
+        Some(told) => drop(writing.remove_action(thing.device_id, told.id).await?),
+        None => writing.close_action(thing.device_id, kind, is_request).await?,
+    }
     writing.commit().await
+}
+
+/// Actions as they are told: last those that no client takes away.
+fn in_order(actions: &[ActionRow]) -> impl Iterator<Item = &ActionRow> {
+    actions.iter().filter(|action| is_known(action)).chain(actions.iter().filter(|action| !is_known(action)))
+}
+
+/// Whether the client of insigh.io does this, and takes it away.
+fn is_known(action: &ActionRow) -> bool {
+    action.kind != "cmd" || COMMANDS.contains(&action.content.as_str())
 }
 
 /// Keeps the configuration that a thing tells.

@@ -315,6 +315,13 @@ async fn commands_and_configurations_stay_until_taken() {
     let mut board = connect(&app).await;
     assert_eq!(listen(&mut board).await, "partialConfig=period=30 ota=… ");
     assert_eq!(board.message().await.payload, "dance");
+    // It takes away what it was told.
+    admin.post("/api/v1/devices/one/actions", action("cmd", "tare")).await.expect(201);
+    assert_eq!(board.message().await.payload, "tare");
+    board.retain(&control("cmd"), "", 1).await;
+    let left = admin.see("/api/v1/devices/one/actions").await;
+    let left: Vec<&str> = left["actions"].as_array().unwrap().iter().map(|a| a["content"].as_str().unwrap()).collect();
+    assert_eq!(left, ["dance", "period=30"]);
 }
 
 #[tokio::test]
