@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::http::Method;
 use axum::response::Response;
-use goldcrest_core::message::{Report, ReportStage};
+use goldcrest_core::message::{Report, ReportStage, RunState};
 use serde_json::{Map, Value, json};
 
 use super::{Call, bytes, check_basic};
@@ -37,6 +37,8 @@ const ASKS_OF_WHO_HAS_IT: i64 = 3;
 const ASKS_OF_WHO_GOT_IT: i64 = 2;
 /// or once, and then fetched nothing for this long.
 const QUIET: Duration = Duration::from_secs(10);
+/// Who asks from another address within this time is not the board.
+const PEER_MS: i64 = 10 * 60_000;
 /// A board that fetched a release again this often does not keep it.
 const MAX_RELAPSES: i64 = 2;
 /// Most boards behind one address whose fetches are told apart.
@@ -243,12 +245,10 @@ fn program(
     own.or_else(|| list.keys().find(|name| *name == "main")).or(only).cloned()
 }
 
-/// Whether the board has what it was told: it asked again and again and fetched nothing, before or since it fetched all of it.
+/// Whether the board has what it was told: it asked again and again and fetched nothing more.
 fn is_settled(row: &MacFileRow) -> bool {
-    match row.missing.as_str() {
-        NOTHING_MISSING => row.idle_asks >= ASKS_OF_WHO_GOT_IT,
-        _ => row.fetched == 0 && row.idle_asks >= ASKS_OF_WHO_HAS_IT,
-    }
+    let asks = if row.missing == NOTHING_MISSING { ASKS_OF_WHO_GOT_IT } else { ASKS_OF_WHO_HAS_IT };
+    row.idle_asks >= asks
 }
 
 /// What is known of a board after it asked and was told this.
@@ -263,10 +263,14 @@ fn asked(
     let told_text = serde_json::to_string(&versions)?;
     let peer = peer.to_owned();
     let (has, is_later) = match before {
-        // The same board, or somebody who looks at its list.
+        // Somebody else who looks at its list, while the board is about.
+        Some(before) if told.is_that_of(&before)? && before.peer != peer && now_ms - before.asked_ms < PEER_MS => {
+            return Ok(before);
+        }
         Some(before) if told.is_that_of(&before)? => {
-            let idle_asks = before.idle_asks + i64::from(before.peer == peer);
-            return Ok(MacFileRow { idle_asks, peer, asked_ms: now_ms, ..before });
+            let row = MacFileRow { idle_asks: before.idle_asks + 1, peer, asked_ms: now_ms, ..before };
+            let relapses = if is_settled(&row) { 0 } else { row.relapses };
+            return Ok(MacFileRow { relapses, ..row });
         }
         Some(before) if is_settled(&before) => (before.told, before.is_later),
         Some(before) => (before.has, before.is_later),
@@ -386,8 +390,9 @@ async fn note_relapse(app: &App, device_id: i64, row: MacFileRow, stem: &str) ->
     let missing = serde_json::to_string(&missing)?;
     write(app, &MacFileRow { missing, fetched: 1, idle_asks: 0, relapses, ..row }).await?;
     if was_settled {
-        // It does not run what it was believed to run; what it runs instead nobody knows.
-        Said::runs(None).take(&app.store, device_id, app.clock.now_ms()).await?;
+        // It does not run what it was believed to run; what it runs instead nobody knows. Its list stays.
+        let said = Said { state: RunState::Trial, ..Said::runs(None) };
+        said.take(&app.store, device_id, app.clock.now_ms()).await?;
     }
     if let Some(digest) = digest.filter(|_| relapses == MAX_RELAPSES) {
         tell(app, device_id, &digest, ReportStage::RolledBack).await?;

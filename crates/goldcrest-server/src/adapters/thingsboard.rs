@@ -106,6 +106,8 @@ struct Board {
     download: Option<Download>,
     /// It was told of a release, and has not said that it runs it.
     is_told: bool,
+    /// When it was told last, or should have been.
+    told_at: Option<Instant>,
     /// Attributes to be told once the download is over,
     held: Vec<Value>,
     /// and a release.

@@ -23,9 +23,11 @@ use crate::store::BoardRow;
 /// How often is looked for downloads that nobody goes on with.
 const TICK: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// How often, and after how long, boards are told again that have not begun, or of which nothing more is heard: the server may have been
-/// away when they should have heard, and boards whose connection ended during a download do not go on by themselves.
-const REMIND_EVERY: Duration = Duration::from_mins(10);
+/// How often is looked for boards that are to be told again: of which nothing more is heard, because the server was away when they should
+/// have heard, they had no ear for it, or their connection ended during a download, which they do not go on with by themselves.
+const REMIND_EVERY: Duration = Duration::from_mins(1);
+/// How often one of them is told on the same connection.
+const REMIND_AGAIN: Duration = Duration::from_mins(10);
 /// Most of them at once.
 const MAX_REMINDED: i64 = 10_000;
 /// The names of what is announced, after `fw` or `sw`.
@@ -82,7 +84,7 @@ pub(super) async fn announced(app: &Arc<App>, device_id: i64) -> anyhow::Result<
     if !is_offered && !runs_it(&row) {
         return Ok(None);
     }
-    app.boards.with(device_id, |board| board.is_told = is_offered);
+    app.boards.with(device_id, |board| (board.is_told, board.told_at) = (is_offered, Some(Instant::now())));
     package_of(app, &row, Some(device_id)).await
 }
 
@@ -258,9 +260,15 @@ async fn remind(app: &Arc<App>) {
     let since = i64::try_from(REMIND_EVERY.as_millis()).unwrap_or(i64::MAX);
     match app.store.boards_not_told(NAME.as_str(), app.clock.now_ms() - since, MAX_REMINDED).await {
         Ok(ids) => {
-            let there = ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE));
+            let there = ids.into_iter().filter(|id| app.mqtt.is_online_for(*id, MINUTE) && has_not_heard(app, *id));
             will_tell(app, there.map(|id| (id, Instant::now())));
         }
         Err(error) => tracing::error!(error = format!("{error:#}"), "boards not reminded of releases"),
     }
+}
+
+/// Whether a board was not told on the connection that it has, or long ago.
+fn has_not_heard(app: &App, device_id: i64) -> bool {
+    let told = app.boards.with(device_id, |board| board.told_at).map(|at| at.elapsed());
+    told.is_none_or(|since| since > REMIND_AGAIN || !app.mqtt.is_online_for(device_id, since))
 }

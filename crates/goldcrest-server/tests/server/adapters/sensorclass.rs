@@ -243,6 +243,24 @@ async fn a_board_that_fetches_a_release_again_and_again_does_not_run_it() {
     assert_eq!(admin.device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
 }
 
+/// A board that is wiped and set up again, and one that lost a single module, run what they have when they ask for no more.
+#[tokio::test]
+async fn a_board_that_was_set_up_again_is_believed_again() {
+    let app = start(json!({})).await;
+    let list = format!("/local/code/{MAC}");
+    let modules = [format!("mqttclass{}", id("L = 1\n")), format!("sensor{}", id("import mqttclass\n"))];
+    for fetched in [&modules[..], &modules, &modules, &modules, &modules[..1], &modules[1..]] {
+        get(&app, &list).await;
+        for module in fetched {
+            get(&app, &format!("/local/code/{module}.py")).await;
+        }
+        for _ in 0..3 {
+            assert!(get(&app, &list).await.starts_with("200 "), "a list is always there");
+        }
+        assert_eq!(app.admin().device_line("kitchen").await, "in-sync running=1 desired=1 failed=-");
+    }
+}
+
 /// It was believed to run the release for a day; then it falls back.
 #[tokio::test]
 async fn a_belief_is_taken_back_when_the_board_fetches_the_release_again() {
