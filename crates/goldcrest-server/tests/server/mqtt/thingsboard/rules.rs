@@ -1,5 +1,7 @@
 //! What ThingsBoard does without saying so, and its boards rely on.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use serde_json::json;
 
@@ -125,6 +127,29 @@ async fn what_was_on_its_way_when_the_board_connected_anew_is_heard() {
     old.send(&[0xe0, 0]).await;
     assert_eq!(old.ended().await, None);
     assert_eq!(app.admin().device_line("one").await, "in-sync running=1.0.0 desired=1.0.0 failed=-");
+}
+
+/// The same, as fast as a board can.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_between_two_connections() {
+    let app = two_releases().await;
+    let token = board(&app, "one", json!({})).await;
+    for round in 0..60 {
+        let (mut peer, _) = Peer::join(app.mqtt, as_sdk(&token)).await;
+        let said = json!({"ts": 1_799_999_000_000_i64 + round, "values": {"round": round}}).to_string();
+        peer.send(&peer.publish_bytes("v1/devices/me/telemetry", said.as_bytes(), 0, 0, &[])).await;
+        peer.send(&[0xe0, 0]).await;
+    }
+    let mut kept = 0;
+    for _ in 0..100 {
+        let told = app.admin().see("/api/v1/devices/one/telemetry?limit=100&key=round").await;
+        kept = told["telemetry"]["round"].as_array().map_or(0, Vec::len);
+        if kept == 60 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{kept} of 60");
 }
 
 #[tokio::test]
