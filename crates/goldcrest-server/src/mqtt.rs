@@ -185,7 +185,9 @@ pub(crate) async fn run(app: Arc<App>, listeners: Listeners, thread: Thread, sto
         jobs.spawn(attach::run(Arc::clone(&app), attached, stop.clone()));
     }
     for listener in listeners.into_each() {
-        jobs.spawn_on(listener::accept(listener, Arc::clone(&app), stop.clone()), &thread.handle());
+        // Handshakes cost time that those who are in would wait.
+        let accepts_on = if listener.is_tls() { Handle::current() } else { thread.handle() };
+        jobs.spawn_on(listener::accept(listener, Arc::clone(&app), stop.clone()), &accepts_on);
     }
     let (writing, written) = (stop.clone(), Arc::clone(&app));
     jobs.spawn(async move { retained::write(&written, writing).await });

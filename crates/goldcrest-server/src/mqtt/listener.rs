@@ -42,6 +42,12 @@ pub(super) struct Listener {
     tls: Option<TlsAcceptor>,
 }
 
+impl Listener {
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
 impl std::fmt::Debug for Listeners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listeners").field("plain", &self.plain).finish_non_exhaustive()
